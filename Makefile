@@ -1,0 +1,43 @@
+# Two commands: make demo, make test. Each makes its own .venv and installs what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO_STORE ?= demo-store
+
+.PHONY: demo test test-all check bench clean
+
+demo: .venv/demo.stamp
+	$(BIN)/embedstore demo $(DEMO_STORE)
+
+test: .venv/dev.stamp
+	$(BIN)/pytest -q -m "not slow and not gpu"
+
+test-all: .venv/dev.stamp
+	$(BIN)/pytest -q
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/bench.stamp
+	$(BIN)/pytest tests/benchmarks --benchmark-only -q
+
+clean:
+	rm -rf .venv $(DEMO_STORE) build dist *.egg-info
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "embedstore needs Python 3.11 or newer; try: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/demo.stamp: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[encode,demo]'
+	touch $@
+
+.venv/dev.stamp: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e '.[encode,demo,dev]'
+	touch $@
+
+.venv/bench.stamp: .venv/dev.stamp
+	$(BIN)/python -m pip install -q -e '.[bench]'
+	touch $@

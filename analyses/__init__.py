@@ -1,0 +1,1 @@
+"""One module an analysis: a store in, a tidy table out. No model, no command line."""

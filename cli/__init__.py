@@ -1,0 +1,79 @@
+"""The command line: parse, call, print.
+
+Commands are imported when they are called, so that `embedstore --help` starts at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+#: Name of each command, the module that holds it, and what it does.
+COMMANDS = {
+    "encode": ("cli.encode", "Run models over data sets, once, into a store."),
+    "analyze": ("cli.analyze", "Answer a question from a store, without a model."),
+    "info": ("cli.info", "Show what is in a store."),
+    "verify": ("cli.verify", "Read every byte of a store against its digests."),
+    "copy": ("cli.maintain", "Copy models and data sets from one store to another."),
+    "rm": ("cli.maintain", "Remove a model or a data set from a store."),
+    "prompts": ("cli.prompts", "List prompt sets."),
+    "demo": ("cli.demo", "Encode real photographs with real models, and look at the answers."),
+    "completion": ("cli.completion", "Print what makes a shell complete embedstore's words."),
+}
+
+
+class Commands(click.Group):
+    """A group that knows its commands' names before it imports them, and states errors in a line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # type: ignore[override]
+        """Import a command."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(COMMANDS[name][0]), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; say a stated error in one line and exit with 1."""
+        from embedstore.errors import EmbedStoreError
+
+        try:
+            return super().invoke(ctx)
+        except EmbedStoreError as error:
+            click.echo(f"embedstore: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            click.echo(
+                "embedstore: stopped; finished blocks are kept, and the same command goes on from "
+                "there",
+                err=True,
+            )
+            ctx.exit(130)
+        except BrokenPipeError:  # the reader, such as `head`, has seen enough
+            sys.stderr.close()
+            ctx.exit(0)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Begin with: embedstore demo",
+)
+@click.version_option(package_name="embedstore")
+def main() -> None:
+    """Encode once, analyse for ever.
+
+    Models run over data sets one single time; embeddings, logits and outcomes go into a store, and
+    every question after that is answered from it.
+    """

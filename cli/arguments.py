@@ -1,0 +1,41 @@
+"""Arguments that several commands share, and how a shell completes them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+
+def store_argument(name: str = "store") -> click.Argument:
+    """Return the argument STORE: a folder."""
+    return click.Argument([name], type=click.Path(file_okay=False), metavar=name.upper())
+
+
+def complete_in_store(folder: str) -> Any:
+    """Return a completion of the names that the store on the command line has in `folder`."""
+
+    def complete(
+        ctx: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        store = ctx.params.get("store")
+        root = Path(store) / folder if store else None
+        if root is None or not root.is_dir():
+            return []
+        names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def pair(text: str, default: str | None) -> tuple[str, str]:
+    """Split NAME=VALUE; a value that holds '=' itself needs its NAME."""
+    name, equals, value = text.partition("=")
+    # An option of a SPEC (`?mean=0.5`) is no name.
+    if equals and not any(c in name for c in ":?/"):
+        return name, value
+    if default is None:
+        raise click.BadParameter(f"{text!r} must be NAME=VALUE")
+    return default, text

@@ -1,0 +1,130 @@
+"""`embedstore encode`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cli.arguments import pair, store_argument
+
+
+@click.command(params=[store_argument()])
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    required=True,
+    metavar="[NAME=]SPEC",
+    help="open_clip:ARCHITECTURE/TAG, open_clip:DIRECTORY, open_clip:hf-hub:ORG/NAME, "
+    "timm:NAME[?checkpoint=FILE&mean=0.5&...], python:MODULE:FUNCTION. May be repeated.",
+)
+@click.option(
+    "--data",
+    "data",
+    multiple=True,
+    required=True,
+    metavar="NAME=SOURCE",
+    help="folder:PATH, a folder a class, or flat. May be repeated.",
+)
+@click.option(
+    "--prompts",
+    multiple=True,
+    metavar="SET",
+    help="Prompt set of zero-shot heads: openai-80, openai-7, photo, name, or a file of templates; "
+    "may be repeated.  [default: openai-80]",
+)
+@click.option("--classes", metavar="FILE", help="A file of class names, instead of each data set's own.")
+@click.option(
+    "--precision",
+    default="auto",
+    show_default=True,
+    metavar="auto|float32|bfloat16|float16",
+    help="auto is float32 on a CPU, float16 on a GPU.",
+)
+@click.option("--batch-size", default="auto", show_default=True, metavar="N|auto")
+@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
+@click.option("--workers", type=click.IntRange(1), metavar="N", help="Decoding processes.  [default: cores]")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Only N pictures of each data set, evenly spaced."
+)
+@click.option(
+    "--block-rows",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Pictures that a killed run loses at most.  [default: 1,024; on a GPU 8,192]",
+)
+@click.option("--compile", "compile_", is_flag=True, help="Compile the model with torch.compile.")
+@click.option("--decode", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True,
+              help="Where JPEGs are decoded; gpu changes pixels by a level or so.")
+@click.option("--dry-run", is_flag=True, help="Measure a few batches; say hours, bytes and what is there.")
+@click.option("--strict", is_flag=True, help="Exit with 3 if a picture could not be used.")
+def encode(store: str, **arguments: Any) -> None:
+    """Run models over data sets, once, into a store.
+
+    What is finished is left alone, what was begun is resumed.
+
+    \b
+    Examples:
+      embedstore encode clip.store --model open_clip:ViT-B-32/laion2b_s34b_b79k \\
+          --data imagenet-a=folder:/data/imagenet-a --prompts openai-80
+      embedstore encode clip.store --model mine=open_clip:/models/my-clip \\
+          --data pets=folder:/data/pets --prompts photo --prompts name
+      embedstore encode clip.store --model timm:resnet50.a1_in1k --data v2=folder:/data/v2 --dry-run
+    """
+    from cli.progress import progress
+
+    reporter = progress()
+    strict, dry_run = arguments.pop("strict"), arguments.pop("dry_run")
+    request = _request(**arguments)
+    if dry_run:
+        from cli.tables import show
+        from embedstore.encode.estimate import estimate
+
+        show(estimate(store, request, reporter), "table")
+        return
+    from embedstore.encode.encoder import encode as run
+    from embedstore.store import Store
+
+    report = run(Store.open(store, create=True), request, reporter)
+    for model, dataset in report.already:
+        reporter.notice(f"{model} on {dataset}: already there, nothing to do")
+    for model, dataset, n_rows, n_failures in report.encoded:
+        failed = f", {n_failures} could not be used" if n_failures else ""
+        reporter.notice(f"{model} on {dataset}: {n_rows} pictures{failed}")
+    if report.encoded:
+        reporter.notice(f"next: embedstore analyze accuracy {store}")
+    if strict and report.n_failures:
+        raise SystemExit(3)
+
+
+def _request(
+    models: tuple[str, ...],
+    data: tuple[str, ...],
+    prompts: tuple[str, ...],
+    classes: str | None,
+    batch_size: str,
+    compile_: bool,
+    **options: Any,
+) -> Any:
+    from embedstore.datasets.sources import open_source
+    from embedstore.encode.request import Options, Request
+    from embedstore.models import default_name
+    from embedstore.prompts import prompt_set, read_class_list
+
+    if batch_size != "auto" and (not batch_size.isdigit() or int(batch_size) < 1):
+        raise click.BadParameter(f"--batch-size {batch_size!r} is neither auto nor a whole number above 0")
+    named = [(name or default_name(spec), spec) for name, spec in (pair(m, "") for m in models)]
+    sources = [pair(d, None) for d in data]
+    return Request(
+        models=named,
+        data=[(name, open_source(source)) for name, source in sources],
+        prompts=[prompt_set(name) for name in prompts or ("openai-80",)],
+        classes=read_class_list(Path(classes)) if classes else None,
+        options=Options(
+            batch_size=None if batch_size == "auto" else int(batch_size),
+            compile=compile_,
+            **options,
+        ),
+    )

@@ -1,0 +1,97 @@
+"""Every stored array and every column of every table, named once, with shape, type and unit.
+
+Dimensions: N samples, M texts, C classes, D embedding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import polars as pl
+
+#: Version of the store's layout; a store of a newer one is refused.
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ArraySchema:
+    """A stored array: rows along the first dimension, fill value NaN, never compressed."""
+
+    name: str
+    dimensions: tuple[str, ...]  # names, rows first
+    dtype: str  # NumPy's name of the element type
+    unit: str
+
+
+EMBEDDINGS = ArraySchema("embeddings", ("sample", "embedding"), "float16", "not normalised")
+TEXT_EMBEDDINGS = ArraySchema("embeddings", ("text", "embedding"), "float32", "not normalised")
+LOGITS = ArraySchema("logits", ("sample", "class"), "float16", "nats, less the row's maximum")
+MAXIMUM = ArraySchema("maximum", ("sample",), "float32", "nats")
+
+#: One row a sample, row i of every array of the data set. `label` indexes the data set's classes.
+SAMPLES = MappingProxyType(
+    {
+        "sample_id": pl.String,  # relative path without its extension
+        "path": pl.String,  # relative path
+        "label": pl.Int32,  # index into the data set's classes; null where there is none
+        "n_bytes": pl.Int64,  # of the picture's file
+        "digest": pl.String,  # first 128 bits of the SHA-256 of the picture's bytes, hexadecimal
+    }
+)
+
+#: One row a text, row i of the text embeddings.
+TEXTS = MappingProxyType({"text": pl.String, "class_index": pl.Int32, "template_index": pl.Int32})
+
+#: Pictures that could not be used; NaN in every array, null in outcomes.
+FAILURES = MappingProxyType({"row": pl.Int64, "stage": pl.String, "reason": pl.String})
+
+#: What one head, in one label space, says of one sample. Units: nats for `max_logit`, `energy`,
+#: `entropy` and `nll`; probability for `confidence` and `margin`; squared probability for `brier`;
+#: a count from 0 for `label_rank`.
+OUTCOMES = MappingProxyType(
+    {
+        "prediction": pl.UInt16,
+        "correct": pl.Boolean,
+        "label_rank": pl.UInt16,
+        "confidence": pl.Float32,
+        "max_logit": pl.Float32,
+        "energy": pl.Float32,
+        "entropy": pl.Float32,
+        "margin": pl.Float32,
+        "nll": pl.Float32,
+        "brier": pl.Float32,
+    }
+)
+
+#: What names a run's outcomes, beside every outcome.
+RUN = ("model", "dataset", "head", "space")
+
+#: The six factors of design, facts of a model's record; null where they are not known.
+FACTORS = MappingProxyType(
+    {
+        "architecture": pl.String,
+        "training_distribution": pl.String,
+        "training_samples": pl.Int64,
+        "fine_tuning": pl.String,
+        "loss": pl.String,
+        "prompts": pl.String,
+    }
+)
+
+#: Top-1 and top-5 accuracy; bounds are 95 % Clopper-Pearson.
+ACCURACY = MappingProxyType(
+    {
+        "model": pl.String,
+        "dataset": pl.String,
+        "head": pl.String,
+        "n_samples": pl.Int64,  # labelled pictures that could be read
+        "top1_accuracy": pl.Float64,
+        "top5_accuracy": pl.Float64,
+        "mean_class_accuracy": pl.Float64,  # mean over the classes that have samples
+        "top1_low": pl.Float64,
+        "top1_high": pl.Float64,
+        "n_left_out": pl.Int64,  # failed pictures, and those without a label in the space
+        "space": pl.String,
+    }
+)

@@ -1,0 +1,175 @@
+"""Files of a store, addressed by keys relative to its root. Knows bytes, not what they mean.
+
+Every file is created whole, once: written aside, flushed, linked under its name only if that is free,
+its folder flushed. So a reader sees a file complete or not at all, whoever is killed when.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from embedstore.errors import StoreError
+
+#: Files being written carry this ending until they are linked; `verify --repair` sweeps those left.
+ASIDE = ".aside"
+
+
+#: What can be hashed and written.
+Buffer = bytes | bytearray | memoryview | mmap.mmap
+
+
+def digest_of(data: Buffer) -> str:
+    """SHA-256, hexadecimal: what ``sha256sum`` prints for the same file."""
+    return sha256(data).hexdigest()
+
+
+class LocalFiles:
+    """A store's files in a local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._checked: set[str] = set()  # keys whose digest was found right in this process
+
+    def once(self, key: str, check: Callable[[], bool]) -> bool:
+        """Return whether `check` holds for a file that is never written twice; ask it once."""
+        if key not in self._checked and check():
+            self._checked.add(key)
+        return key in self._checked
+
+    def path(self, key: str) -> Path:
+        """Return the file's path; `key` uses forward slashes."""
+        return self.root / key
+
+    def exists(self, key: str) -> bool:
+        """Whether the file is there."""
+        return self.path(key).is_file()
+
+    def read(self, key: str) -> bytes:
+        """Return the whole file; :class:`FileNotFoundError` if it is not there."""
+        return self.path(key).read_bytes()
+
+    def size(self, key: str) -> int:
+        """Return the file's size in bytes; :class:`FileNotFoundError` if it is not there."""
+        return self.path(key).stat().st_size
+
+    def map(self, key: str) -> mmap.mmap:
+        """Return the file mapped into memory, read-only; :class:`FileNotFoundError` as above."""
+        with self.path(key).open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def create(self, key: str, data: Buffer) -> bool:
+        """Create the file with `data` if it is absent; return whether this call created it."""
+        target = self.path(key)
+        if target.exists():
+            return False
+        with _stated(self.root), _aside(target, data) as aside:
+            try:
+                os.link(aside, target)
+            except FileExistsError:
+                return False
+            _flush_folder(target.parent)
+        return True
+
+    def replace(self, key: str, data: Buffer) -> None:
+        """Put `data` in the file's place, there or not; for caches and leftovers alone."""
+        target = self.path(key)
+        self._checked.discard(key)
+        with _stated(self.root), _aside(target, data) as aside:
+            aside.replace(target)
+            _flush_folder(target.parent)
+
+    def delete(self, key: str) -> None:
+        """Remove the file if it is there."""
+        self._checked.discard(key)
+        with _stated(self.root):
+            self.path(key).unlink(missing_ok=True)
+
+    def delete_folder(self, key: str) -> None:
+        """Remove the folder and all below it; its manifest goes first, so it ceases to exist at once."""
+        folder = self.path(key)
+        self._checked = {k for k in self._checked if not k.startswith(f"{key}/")}
+        with _stated(self.root):
+            for manifest in folder.rglob("manifest.json"):
+                manifest.unlink()
+            shutil.rmtree(folder, ignore_errors=False)
+            for parent in folder.parents:
+                if parent == self.root or any(parent.iterdir()):
+                    break
+                parent.rmdir()
+
+    def folders(self, key: str) -> list[str]:
+        """Return the sorted names of the folders directly below `key`; none if it is not there."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self.path(key)) if entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def names(self, key: str) -> list[str]:
+        """Return the sorted names of the files directly below `key`; none if it is not there."""
+        try:
+            return sorted(entry.name for entry in os.scandir(self.path(key)) if entry.is_file())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def walk(self, key: str = "") -> Iterator[str]:
+        """Yield the key of every file below `key`, sorted within each folder."""
+        for folder, folders, names in os.walk(self.path(key)):
+            folders.sort()
+            relative = Path(folder).relative_to(self.root).as_posix()
+            for name in sorted(names):
+                yield name if relative == "." else f"{relative}/{name}"
+
+    def leftovers(self) -> list[str]:
+        """Return the keys of files that killed writers left aside."""
+        return [key for key in self.walk() if key.endswith(ASIDE)]
+
+
+@contextmanager
+def _aside(target: Path, data: Buffer) -> Iterator[Path]:
+    """Write `data`, flushed, beside `target` under a name of its own; remove that name afterwards."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
+    try:
+        with aside.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        yield aside
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the folder's new entry survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _stated(root: Path) -> Iterator[None]:
+    """Say in one line what a failed write means to the user."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError(
+                f"no space left for the store {root}: free some and run the same command again; "
+                "all finished blocks are kept"
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise StoreError(
+                f"the store {root} cannot be written ({error.strerror}); make it writable, "
+                "or copy it with: embedstore copy"
+            ) from error
+        raise

@@ -1,0 +1,55 @@
+"""Where things lie in a store, format 1."""
+
+from __future__ import annotations
+
+STORE = "embedstore.json"
+
+
+def dataset(dataset: str) -> str:
+    """Classes, rows and fingerprint of a data set."""
+    return f"datasets/{dataset}"
+
+
+def texts(texts: str) -> str:
+    """Prompts or captions of a text set."""
+    return f"texts/{texts}"
+
+
+def model(model: str) -> str:
+    """All that one model computed."""
+    return f"models/{model}"
+
+
+def model_record(model: str) -> str:
+    """Identity, provenance and facts of a model."""
+    return f"models/{model}/model.json"
+
+
+def images(model: str, dataset: str) -> str:
+    """Image embeddings of a run."""
+    return f"models/{model}/images/{dataset}"
+
+
+def text_embeddings(model: str, texts: str) -> str:
+    """Text embeddings of a model."""
+    return f"models/{model}/texts/{texts}"
+
+
+def head(model: str, head: str) -> str:
+    """Weights of a head."""
+    return f"models/{model}/heads/{head}"
+
+
+def logits(model: str, dataset: str, head: str) -> str:
+    """Logits of a run under a head."""
+    return f"models/{model}/logits/{dataset}/{head}"
+
+
+def outcomes(model: str, dataset: str, head: str, space: str) -> str:
+    """Outcomes of a run under a head, in a label space."""
+    return f"models/{model}/outcomes/{dataset}/{head}/{space}"
+
+
+def pointer(model: str, dataset: str) -> str:
+    """What is finished of a run: a cache over its manifests."""
+    return f"runs/{model}/{dataset}.json"

@@ -1,0 +1,207 @@
+"""Removing and copying parts of a store, and saying what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import polars as pl
+
+from embedstore.errors import DamagedError, IdentityError, StoreError, UnknownNameError
+from embedstore.store import layout
+from embedstore.store.contents import load_dataset, load_model, save_model
+from embedstore.store.files import LocalFiles
+from embedstore.store.manifest import MANIFEST, Manifest, read_checked, read_manifest, write_manifest
+from embedstore.store.pointers import finished, write_pointer
+from embedstore.store.runs import BlockRun
+from embedstore.store.store import Store
+
+#: Columns of what `embedstore info` shows, one row a run and head.
+INFO = {
+    "model": pl.String,
+    "dataset": pl.String,
+    "head": pl.String,
+    "n_rows": pl.Int64,
+    "n_failures": pl.Int64,
+    "n_bytes": pl.Int64,
+    "state": pl.String,
+}
+
+
+def summary(store: Store) -> pl.DataFrame:
+    """Return one row a model, data set and head: rows, failures, bytes, state."""
+    rows: list[tuple[object, ...]] = []
+    for model in store.models:
+        for dataset in store.files.folders(f"models/{model}/images"):
+            rows += _run_rows(store.files, model, dataset)
+        if not store.files.folders(f"models/{model}/images"):
+            rows.append((model, None, None, 0, 0, 0, "no data set yet"))
+    return pl.DataFrame(rows, schema=INFO, orient="row")
+
+
+def _run_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object, ...]]:
+    record = finished(files, model, dataset)
+    if record is None:
+        run = BlockRun.planned(files, layout.images(model, dataset))
+        if run is None:
+            return []
+        done = run.plan.n_blocks - len(run.missing())
+        state = f"{done} of {run.plan.n_blocks} blocks"
+        return [(model, dataset, None, run.plan.n_rows, len(run.failures()), 0, state)]
+    images = read_manifest(files, layout.images(model, dataset))
+    assert images is not None
+    common = (record["n_rows"], record["n_failures"])
+    rows: list[tuple[object, ...]] = [(model, dataset, None, *common, images.n_bytes, "finished")]
+    for head in files.folders(f"models/{model}/logits/{dataset}"):
+        logits = read_manifest(files, layout.logits(model, dataset, head))
+        complete = logits is not None and bool(record["heads"].get(head))
+        n_bytes = (logits.n_bytes if logits else 0) + _outcome_bytes(files, model, dataset, head)
+        state = "finished" if complete else "unfinished"
+        rows.append((model, dataset, head, *common, n_bytes, state))
+    return rows
+
+
+def _outcome_bytes(files: LocalFiles, model: str, dataset: str, head: str) -> int:
+    spaces = files.folders(f"models/{model}/outcomes/{dataset}/{head}")
+    manifests = (
+        read_manifest(files, layout.outcomes(model, dataset, head, space)) for space in spaces
+    )
+    return sum(m.n_bytes for m in manifests if m)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which models and data sets: exact names, or None for all."""
+
+    model: str | None = None
+    dataset: str | None = None
+
+    def check(self, store: Store) -> None:
+        """Raise :class:`UnknownNameError` if a name is not in the store."""
+        models = store.files.folders("models")
+        if self.model is not None and self.model not in models:
+            raise UnknownNameError("model", self.model, models)
+        known = {*store.files.folders("datasets")}
+        for model in models:
+            known |= set(store.files.folders(f"models/{model}/images"))
+        if self.dataset is not None and self.dataset not in known:
+            raise UnknownNameError("data set", self.dataset, known)
+
+
+def removable(store: Store, selection: Selection) -> list[str]:
+    """Return the folders that :func:`remove` would remove, those that others lean on last."""
+    selection.check(store)
+    files = store.files
+    if selection.dataset is None:
+        if selection.model is None:
+            raise StoreError("nothing is chosen; name a model, a data set, or both")
+        return [f"runs/{selection.model}", layout.model(selection.model)]
+    models = [selection.model] if selection.model else files.folders("models")
+    folders = [
+        folder
+        for model in models
+        for folder in (
+            f"models/{model}/outcomes/{selection.dataset}",
+            f"models/{model}/logits/{selection.dataset}",
+            layout.images(model, selection.dataset),
+        )
+    ]
+    if selection.model is None:
+        folders.append(layout.dataset(selection.dataset))
+    return [f for f in folders if files.path(f).is_dir()]
+
+
+def remove(store: Store, selection: Selection) -> list[str]:
+    """Remove a model, a data set, or one model's run over a data set; return the folders removed."""
+    folders = removable(store, selection)
+    models = [selection.model] if selection.model else store.files.folders("models")
+    for model in models:
+        if selection.dataset is not None:
+            store.files.delete(layout.pointer(model, selection.dataset))
+    for folder in folders:
+        if store.files.path(folder).is_dir():
+            store.files.delete_folder(folder)
+    return folders
+
+
+def copy(
+    source: Store,
+    target: Store,
+    *,
+    models: str = "*",
+    datasets: str = "*",
+    progress: Callable[[int], None] = lambda _n: None,
+) -> int:
+    """Copy what is finished of the models and data sets that match; return the bytes copied.
+
+    Every file is checked against its digest on the way; what the target has already is left alone.
+
+    Raises
+    ------
+    IdentityError
+        If the target has something else under a name.
+    """
+    n_bytes = 0
+    chosen = [m for m in source.models if fnmatchcase(m, models)]
+    sets = [d for d in source.datasets if fnmatchcase(d, datasets)]
+    if not chosen and not sets:
+        raise UnknownNameError("model or data set", f"{models} {datasets}", source.models)
+    for folder in _folders_of(source, chosen, sets):
+        n_bytes += _copy_folder(source.files, target.files, folder, progress)
+    for model in chosen:
+        save_model(target.files, load_model(source.files, model))
+        for dataset in sets:
+            write_pointer(target.files, model, dataset)
+    return n_bytes
+
+
+def _folders_of(source: Store, models: list[str], datasets: list[str]) -> list[str]:
+    """Return the folders to copy: what others lean on first."""
+    folders = [layout.dataset(d) for d in datasets]
+    used = {t for m in models for t in source.text_sets(m)}
+    folders += [layout.texts(t) for t in sorted(used)]
+    for model in models:
+        folders += [layout.text_embeddings(model, t) for t in source.text_sets(model)]
+        folders += [layout.head(model, h) for h in source.heads(model)]
+        for dataset in datasets:
+            record = finished(source.files, model, dataset)
+            if record is None:
+                continue
+            folders.append(layout.images(model, dataset))
+            for head, spaces in record["heads"].items():
+                folders.append(layout.logits(model, dataset, head))
+                folders += [layout.outcomes(model, dataset, head, s) for s in spaces]
+    return folders
+
+
+def _copy_folder(
+    source: LocalFiles, target: LocalFiles, folder: str, progress: Callable[[int], None]
+) -> int:
+    manifest = read_manifest(source, folder)
+    if manifest is None:
+        raise DamagedError(f"{folder}/{MANIFEST} is missing; see: embedstore verify")
+    there = read_manifest(target, folder)
+    if there is not None:
+        if there.digest != manifest.digest and not _same_dataset(source, target, folder):
+            raise IdentityError(
+                f"{target.root} has another {folder}; remove it there first with: embedstore rm"
+            )
+        return 0
+    for name in manifest.files:
+        data = read_checked(source, folder, name, manifest)
+        key = f"{folder}/{name}"
+        if not target.create(key, data) and target.read(key) != data:
+            target.replace(key, data)
+        progress(len(data))
+    write_manifest(target, folder, Manifest(manifest.kind, manifest.files, manifest.facts))
+    return manifest.n_bytes
+
+
+def _same_dataset(source: LocalFiles, target: LocalFiles, folder: str) -> bool:
+    """Whether both are one data set, though their pictures lay in different places."""
+    if not folder.startswith("datasets/"):
+        return False
+    name = folder.removeprefix("datasets/")
+    (ours, _), (theirs, _) = load_dataset(source, name), load_dataset(target, name)
+    return ours.fingerprint == theirs.fingerprint

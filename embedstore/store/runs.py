@@ -1,0 +1,292 @@
+"""Block runs: arrays filled block by block, by workers that may die, race or come back.
+
+A run is planned once. A block counts when its record is there; the run when its manifest is. Every
+shard is created only if absent, and who finds one adopts its bytes, so that whatever is computed
+from a block is computed from the bytes that the store holds.
+
+Dimensions: N rows of the run, B rows of a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import DamagedError, IdentityError
+from embedstore.schema import FAILURES
+from embedstore.store.arrays import StoredArray
+from embedstore.store.files import LocalFiles
+from embedstore.store.manifest import (
+    FileEntry,
+    Manifest,
+    read_entries,
+    read_manifest,
+    write_manifest,
+)
+from embedstore.store.records import Record, read_record, write_record
+from embedstore.store.shards import ShardedArray, from_metadata, metadata, pack, unpack, zarr_json
+from embedstore.store.tables import table, to_parquet
+
+PLAN = "plan.json"
+FAILURES_TABLE = "failures.parquet"
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Failure:
+    """A picture that could not be used."""
+
+    row: int
+    stage: str  # read, decode, transform
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is fixed before the first block: a resumed run takes it over."""
+
+    kind: str  # images, text-embeddings, logits
+    n_rows: int  # N
+    block_rows: int  # B
+    batch_rows: int  # rows that go through the model at once; batches never cross blocks
+    precision: str
+    inputs: Mapping[str, str]  # digests of what the run is computed from
+    arrays: tuple[ShardedArray, ...] = field(default=())
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of the run."""
+        return -(-self.n_rows // self.block_rows)
+
+    def rows(self, block: int) -> tuple[int, int]:
+        """Return the block's first row and the row after its last."""
+        return block * self.block_rows, min((block + 1) * self.block_rows, self.n_rows)
+
+    def record(self) -> Record:
+        """Return the plan as JSON values."""
+        return {
+            "kind": self.kind,
+            "n_rows": self.n_rows,
+            "block_rows": self.block_rows,
+            "batch_rows": self.batch_rows,
+            "precision": self.precision,
+            "inputs": dict(self.inputs),
+            "arrays": {a.name: metadata(a) for a in self.arrays},
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Plan:
+        """Read back what :meth:`record` wrote."""
+        arrays = tuple(from_metadata(name, a) for name, a in record["arrays"].items())
+        plain = {k: v for k, v in record.items() if k != "arrays"}
+        return cls(**plain, arrays=arrays)
+
+
+class BlockRun:
+    """One folder of arrays under way: images, text embeddings or logits."""
+
+    def __init__(self, files: LocalFiles, folder: str, plan: Plan) -> None:
+        self.files, self.folder, self.plan = files, folder, plan
+
+    @classmethod
+    def planned(cls, files: LocalFiles, folder: str) -> BlockRun | None:
+        """Return the run that was planned in `folder`, or None."""
+        key = f"{folder}/{PLAN}"
+        try:
+            return cls(files, folder, Plan.from_record(read_record(files.read(key), key)))
+        except FileNotFoundError:
+            return None
+
+    @classmethod
+    def start(cls, files: LocalFiles, folder: str, plan: Plan) -> BlockRun:
+        """Plan the run, or take over the plan that is there.
+
+        Raises
+        ------
+        IdentityError
+            If the plan that is there was made for other inputs, rows or precision.
+        """
+        files.create(f"{folder}/{PLAN}", write_record(plan.record()))
+        run = cls.planned(files, folder)
+        assert run is not None
+        for name, wanted, found in _differences(plan, run.plan):
+            raise IdentityError(
+                f"{folder} was begun with another {name} ({found}, now {wanted}); remove it first "
+                "with: embedstore rm, or choose another name"
+            )
+        for array in run.plan.arrays:
+            files.create(f"{folder}/{array.name}/zarr.json", zarr_json(array))
+        return run
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """The run's manifest once it is finished."""
+        return read_manifest(self.files, self.folder)
+
+    def missing(self) -> list[int]:
+        """Return the blocks that have no record yet, in order."""
+        done = set(self.files.names(f"{self.folder}/blocks"))
+        return [b for b in range(self.plan.n_blocks) if _record_name(b) not in done]
+
+    def block_record(self, block: int) -> Record | None:
+        """Return the block's record, or None where it is not finished."""
+        key = f"{self.folder}/blocks/{_record_name(block)}"
+        try:
+            return read_record(self.files.read(key), key)
+        except FileNotFoundError:
+            return None
+
+    def commit(
+        self,
+        block: int,
+        arrays: Mapping[str, npt.NDArray[Any]],
+        *,
+        tables: Mapping[str, bytes] | None = None,
+        failures: Sequence[Failure] = (),
+        provenance: Mapping[str, Any] | None = None,
+    ) -> Arrays:
+        """Write the block's shards, then its record; return its arrays as the store holds them.
+
+        Parameters
+        ----------
+        block
+            Which block.
+        arrays
+            For each array of the plan its rows of this block, in the array's type: (B, ...).
+        tables
+            Parquet tables that belong to the block, by name; kept among the blocks' records.
+        failures
+            Pictures of the block whose rows are NaN.
+        provenance
+            How this worker computed the block: versions, device.
+        """
+        entries: dict[str, FileEntry] = {}
+        stored: Arrays = {}
+        for array in self.plan.arrays:
+            stored[array.name] = self._commit_array(block, array, arrays[array.name], entries)
+        for name, data in (tables or {}).items():
+            key = _table_name(block, name)
+            if not self.files.create(f"{self.folder}/{key}", data):
+                data = self.files.read(f"{self.folder}/{key}")  # noqa: PLW2901
+            entries[key] = FileEntry.of(data)
+        record = {
+            "block": block,
+            "rows": list(self.plan.rows(block)),
+            "files": {key: entry.record() for key, entry in entries.items()},
+            "failures": [[f.row, f.stage, f.reason] for f in self._agreed(block, stored, failures)],
+            "provenance": dict(provenance or {}),
+        }
+        self.files.create(f"{self.folder}/blocks/{_record_name(block)}", write_record(record))
+        found = self.block_record(block)
+        if found is None or read_entries(found) != entries:
+            raise DamagedError(
+                f"block {block} of {self.folder} is not what its record says; mend it with: "
+                "embedstore verify --repair, then encode again"
+            )
+        return stored
+
+    def read(self, block: int, name: str) -> npt.NDArray[Any]:
+        """Return a finished block's rows of one array, its digests checked: (B, ...)."""
+        record = self.block_record(block)
+        entries = read_entries(record) if record else {}
+        array = next(a for a in self.plan.arrays if a.name == name)
+        start, stop = self.plan.rows(block)
+        return StoredArray(self.files, self.folder, array, entries)[start:stop]
+
+    def read_table(self, block: int, name: str) -> bytes:
+        """Return a finished block's table, its digest checked."""
+        record = self.block_record(block)
+        key = _table_name(block, name)
+        data = self.files.read(f"{self.folder}/{key}")
+        if record is None or read_entries(record).get(key) != FileEntry.of(data):
+            raise DamagedError(
+                f"{self.folder}/{key} is damaged; mend it with: embedstore verify --repair, "
+                "then encode again"
+            )
+        return data
+
+    def failures(self) -> list[Failure]:
+        """Return the failures of all finished blocks, by row."""
+        records = (self.block_record(b) for b in range(self.plan.n_blocks))
+        return sorted(Failure(*f) for record in records if record for f in record["failures"])
+
+    def finish(self, facts: Mapping[str, Any] | None = None) -> Manifest:
+        """Write the manifest over all blocks: from now on the run exists for readers."""
+        contents: dict[str, FileEntry] = {}
+        failures: list[list[Any]] = []
+        for block in range(self.plan.n_blocks):
+            record = self.block_record(block)
+            assert record is not None, "finish() is called when no block is missing"
+            contents |= read_entries(record)
+            failures += record["failures"]
+            name = f"blocks/{_record_name(block)}"
+            contents[name] = FileEntry.of(self.files.read(f"{self.folder}/{name}"))
+        for name in [PLAN, *(f"{a.name}/zarr.json" for a in self.plan.arrays)]:
+            contents[name] = FileEntry.of(self.files.read(f"{self.folder}/{name}"))
+        if self.plan.kind == "images":
+            data = to_parquet(_failures_table(failures))
+            if not self.files.create(f"{self.folder}/{FAILURES_TABLE}", data):
+                self.files.replace(f"{self.folder}/{FAILURES_TABLE}", data)
+            contents[FAILURES_TABLE] = FileEntry.of(data)
+        counts = {"n_rows": self.plan.n_rows, "n_failures": len(failures)}
+        manifest = Manifest(self.plan.kind, contents, {**counts, **(facts or {})})
+        return write_manifest(self.files, self.folder, manifest)
+
+    def _commit_array(
+        self, block: int, array: ShardedArray, rows: npt.NDArray[Any], entries: dict[str, FileEntry]
+    ) -> npt.NDArray[Any]:
+        start, stop = self.plan.rows(block)
+        parts = []
+        for shard in range(start // array.shard_rows, -(-stop // array.shard_rows)):
+            first, last = array.rows(shard)
+            key = array.key(shard)
+            data: Any = pack(array, rows[first - start : last - start])
+            if not self.files.create(f"{self.folder}/{key}", data):
+                data = self.files.read(f"{self.folder}/{key}")
+            parts.append(unpack(array, shard, data, f"{self.folder}/{key}"))
+            entries[key] = FileEntry.of(data)
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _agreed(
+        self, block: int, stored: Arrays, failures: Sequence[Failure]
+    ) -> list[Failure]:
+        """Bring the failures in line with bytes adopted from a worker that met other ones."""
+        if self.plan.kind != "images":
+            return sorted(failures)
+        start = self.plan.rows(block)[0]
+        embeddings = stored["embeddings"]
+        missing = np.isnan(embeddings.reshape(len(embeddings), -1)[:, 0])
+        mine = {f.row: f for f in failures}
+        unknown = "failed for another worker"
+        rows = (start + int(i) for i in np.flatnonzero(missing))
+        return [mine.get(row, Failure(row, "decode", unknown)) for row in rows]
+
+
+def _record_name(block: int) -> str:
+    return f"{block:06d}.json"
+
+
+def _table_name(block: int, name: str) -> str:
+    return f"blocks/{block:06d}.{name}.parquet"
+
+
+def _failures_table(failures: Sequence[Sequence[Any]]) -> Any:
+    columns = dict(zip(FAILURES, map(list, zip(*failures, strict=True)), strict=False))
+    return table(FAILURES, columns or {name: [] for name in FAILURES})
+
+
+def _differences(wanted: Plan, found: Plan) -> list[tuple[str, object, object]]:
+    """Name what must agree and does not; block and batch rows are the first plan's to choose."""
+    pairs: list[tuple[str, object, object]] = [
+        ("count of rows", wanted.n_rows, found.n_rows),
+        ("precision", wanted.precision, found.precision),
+    ]
+    names = sorted({*wanted.inputs, *found.inputs})
+    pairs += [(n, wanted.inputs.get(n), found.inputs.get(n)) for n in names]
+    shapes = [{a.name: (a.shape[1:], str(a.dtype)) for a in p.arrays} for p in (wanted, found)]
+    pairs.append(("shape", *shapes))
+    return [(name, a, b) for name, a, b in pairs if a != b]
