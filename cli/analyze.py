@@ -21,7 +21,7 @@ class Analyses(click.Group):
         """Return the names of all analyses."""
         return analysis.names()
 
-    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # type: ignore[override]
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Make the command of an analysis, or of the one in a file."""
         return _command(analysis.find(name))
 
@@ -68,10 +68,10 @@ def _option(parameter: inspect.Parameter) -> click.Option:
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(a for a in get_args(kind) if a is not type(None))
     if kind is bool:
-        return click.Option([f"{name}/--no-{name[2:]}"], default=parameter.default, show_default=True)
+        return click.Option(
+            [f"{name}/--no-{name[2:]}"], default=parameter.default, show_default=True
+        )
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     type_ = click.Choice(choices) if choices else {int: int, float: float}.get(kind, str)
     hint = "Glob over names." if parameter.name in ("models", "datasets", "heads") else None
-    return click.Option(
-        [name], type=type_, default=parameter.default, show_default=True, help=hint
-    )
+    return click.Option([name], type=type_, default=parameter.default, show_default=True, help=hint)

@@ -35,7 +35,9 @@ from cli.arguments import pair, store_argument
     help="Prompt set of zero-shot heads: openai-80, openai-7, photo, name, or a file of templates; "
     "may be repeated.  [default: openai-80]",
 )
-@click.option("--classes", metavar="FILE", help="A file of class names, instead of each data set's own.")
+@click.option(
+    "--classes", metavar="FILE", help="A file of class names, instead of each data set's own."
+)
 @click.option(
     "--precision",
     default="auto",
@@ -45,9 +47,14 @@ from cli.arguments import pair, store_argument
 )
 @click.option("--batch-size", default="auto", show_default=True, metavar="N|auto")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
-@click.option("--workers", type=click.IntRange(1), metavar="N", help="Decoding processes.  [default: cores]")
 @click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="Only N pictures of each data set, evenly spaced."
+    "--workers", type=click.IntRange(1), metavar="N", help="Decoding processes.  [default: cores]"
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only N pictures of each data set, evenly spaced.",
 )
 @click.option(
     "--block-rows",
@@ -56,9 +63,16 @@ from cli.arguments import pair, store_argument
     help="Pictures that a killed run loses at most.  [default: 1,024; on a GPU 8,192]",
 )
 @click.option("--compile", "compile_", is_flag=True, help="Compile the model with torch.compile.")
-@click.option("--decode", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True,
-              help="Where JPEGs are decoded; gpu changes pixels by a level or so.")
-@click.option("--dry-run", is_flag=True, help="Measure a few batches; say hours, bytes and what is there.")
+@click.option(
+    "--decode",
+    type=click.Choice(["cpu", "gpu"]),
+    default="cpu",
+    show_default=True,
+    help="Where JPEGs are decoded; gpu changes pixels by a level or so.",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="Measure a few batches; say hours, bytes and what is there."
+)
 @click.option("--strict", is_flag=True, help="Exit with 3 if a picture could not be used.")
 def encode(store: str, **arguments: Any) -> None:
     """Run models over data sets, once, into a store.
@@ -114,7 +128,9 @@ def _request(
     from embedstore.prompts import prompt_set, read_class_list
 
     if batch_size != "auto" and (not batch_size.isdigit() or int(batch_size) < 1):
-        raise click.BadParameter(f"--batch-size {batch_size!r} is neither auto nor a whole number above 0")
+        raise click.BadParameter(
+            f"--batch-size {batch_size!r} is neither auto nor a whole number above 0"
+        )
     named = [(name or default_name(spec), spec) for name, spec in (pair(m, "") for m in models)]
     sources = [pair(d, None) for d in data]
     return Request(

@@ -21,4 +21,8 @@ def info(store: str, format_: str) -> None:
     from embedstore.store import Store
     from embedstore.store.maintenance import summary
 
-    show(summary(Store.open(store)), format_, empty=f"{store} is empty; fill it with: embedstore encode")
+    show(
+        summary(Store.open(store)),
+        format_,
+        empty=f"{store} is empty; fill it with: embedstore encode",
+    )

@@ -9,7 +9,9 @@ from cli.arguments import complete_in_store, store_argument
 
 @click.command(params=[store_argument()])
 @click.option("--model", shell_complete=complete_in_store("models"), help="A model, by its name.")
-@click.option("--data", shell_complete=complete_in_store("datasets"), help="A data set, by its name.")
+@click.option(
+    "--data", shell_complete=complete_in_store("datasets"), help="A data set, by its name."
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rm(store: str, model: str | None, data: str | None, dry_run: bool, yes: bool) -> None:

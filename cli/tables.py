@@ -69,7 +69,9 @@ def _print(frame: pl.DataFrame, file: Any) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for name, dtype in frame.schema.items():
         table.add_column(
-            name.replace("_", " "), justify="right" if dtype.is_numeric() else "left", overflow="fold"
+            name.replace("_", " "),
+            justify="right" if dtype.is_numeric() else "left",
+            overflow="fold",
         )
     for row in frame.iter_rows():
         table.add_row(*(Text(_cell(n, v)) for n, v in zip(frame.columns, row, strict=True)))

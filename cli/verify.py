@@ -49,7 +49,9 @@ def verify(store: str, mend: bool, format_: str) -> None:
     if mend:
         for folder in repair(files, problems):
             click.echo(f"withdrawn: {folder}", err=True)
-        click.echo("mended; run the same embedstore encode again to refill what is missing", err=True)
+        click.echo(
+            "mended; run the same embedstore encode again to refill what is missing", err=True
+        )
     elif serious:
         raise StoreError(
             f"{len(serious)} of the store's files are damaged or missing; mend them with: "

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, cast
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from embedstore.errors import EmbedStoreError, UnknownNameError
 
@@ -119,4 +119,4 @@ def _in_file(path: Path) -> Analysis:
             f"{path} defines {len(found)} analyses; mark exactly one function with "
             "@embedstore.analysis.analysis"
         )
-    return cast("Analysis", found[0])
+    return found[0]

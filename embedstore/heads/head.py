@@ -53,7 +53,8 @@ class Head:
 def unit(x: F32) -> F32:
     """Bring each row to unit length: (N, D) -> (N, D). A row of zeros stays zero."""
     norm = np.linalg.norm(x, axis=-1, keepdims=True)
-    return x / np.where(norm == 0, np.float32(1), norm)
+    unit_rows: F32 = x / np.where(norm == 0, np.float32(1), norm)
+    return unit_rows
 
 
 def zero_shot_weights(texts: F32, class_index: npt.NDArray[np.integer], n_classes: int) -> F32:

@@ -94,8 +94,7 @@ class HeadRun:
     @property
     def finished(self) -> bool:
         """Whether logits and outcomes are committed."""
-        committed = read_manifest(self.store.files, self.outcome_run.folder)
-        return self.run.manifest is not None and committed is not None
+        return is_finished(self.store, self.outcome_run)
 
     def commit(
         self, block: int, embeddings: npt.NDArray[np.float16], native: F32 | None = None
@@ -134,6 +133,16 @@ class HeadRun:
         data = to_parquet(pl.concat(parts).rechunk())
         facts = {"n_rows": self.run.plan.n_rows, "inputs": dict(self.run.plan.inputs)}
         commit(self.store.files, self.outcome_run.folder, "outcomes", {TABLE: data}, facts)
+
+
+def is_finished(store: Store, run: OutcomeRun) -> bool:
+    """Whether logits and outcomes of a head over a data set are committed, by the head that is there."""
+    logits = read_manifest(store.files, layout.logits(run.model, run.dataset, run.head))
+    head = read_manifest(store.files, layout.head(run.model, run.head))
+    outcomes_ = read_manifest(store.files, run.folder)
+    if logits is None or head is None or outcomes_ is None:
+        return False
+    return bool(outcomes_.facts["inputs"]["head"] == head.digest)
 
 
 def derive(images: BlockRun, runs: Sequence[HeadRun]) -> None:

@@ -75,7 +75,11 @@ class StoredArray:
         """Select rows by number, slice, mask or list of numbers; further dimensions as in NumPy."""
         if isinstance(rows, tuple):
             rows, rest = rows[0], (slice(None), *rows[1:])
-            return self[rows][rest] if np.ndim(rows) or isinstance(rows, slice) else self[rows][rest[1:]]
+            return (
+                self[rows][rest]
+                if np.ndim(rows) or isinstance(rows, slice)
+                else self[rows][rest[1:]]
+            )
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step == 1:
@@ -119,7 +123,10 @@ class StoredArray:
         remedy = "mend it with: embedstore verify --repair, then encode again"
         try:
             data = self._files.map(key)
-        except (FileNotFoundError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+        except (
+            FileNotFoundError,
+            ValueError,
+        ) as error:  # ValueError: an empty file cannot be mapped
             raise DamagedError(
                 f"{key} (rows {first} to {last - 1}) is missing; {remedy}"
             ) from error

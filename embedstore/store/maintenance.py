@@ -12,7 +12,13 @@ from embedstore.errors import DamagedError, IdentityError, StoreError, UnknownNa
 from embedstore.store import layout
 from embedstore.store.contents import load_dataset, load_model, save_model
 from embedstore.store.files import LocalFiles
-from embedstore.store.manifest import MANIFEST, Manifest, read_checked, read_manifest, write_manifest
+from embedstore.store.manifest import (
+    MANIFEST,
+    Manifest,
+    read_checked,
+    read_manifest,
+    write_manifest,
+)
 from embedstore.store.pointers import finished, write_pointer
 from embedstore.store.runs import BlockRun
 from embedstore.store.store import Store

@@ -171,7 +171,7 @@ class BlockRun:
         for name, data in (tables or {}).items():
             key = _table_name(block, name)
             if not self.files.create(f"{self.folder}/{key}", data):
-                data = self.files.read(f"{self.folder}/{key}")  # noqa: PLW2901
+                data = self.files.read(f"{self.folder}/{key}")
             entries[key] = FileEntry.of(data)
         record = {
             "block": block,
@@ -251,9 +251,7 @@ class BlockRun:
             entries[key] = FileEntry.of(data)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _agreed(
-        self, block: int, stored: Arrays, failures: Sequence[Failure]
-    ) -> list[Failure]:
+    def _agreed(self, block: int, stored: Arrays, failures: Sequence[Failure]) -> list[Failure]:
         """Bring the failures in line with bytes adopted from a worker that met other ones."""
         if self.plan.kind != "images":
             return sorted(failures)
@@ -288,5 +286,5 @@ def _differences(wanted: Plan, found: Plan) -> list[tuple[str, object, object]]:
     names = sorted({*wanted.inputs, *found.inputs})
     pairs += [(n, wanted.inputs.get(n), found.inputs.get(n)) for n in names]
     shapes = [{a.name: (a.shape[1:], str(a.dtype)) for a in p.arrays} for p in (wanted, found)]
-    pairs.append(("shape", *shapes))
+    pairs.append(("shape", shapes[0], shapes[1]))
     return [(name, a, b) for name, a, b in pairs if a != b]

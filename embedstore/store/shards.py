@@ -90,7 +90,10 @@ def metadata(array: ShardedArray) -> Record:
         "node_type": "array",
         "shape": list(array.shape),
         "data_type": array.dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [array.shard_rows, *tail]}},
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": [array.shard_rows, *tail]},
+        },
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": "NaN",
         "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
@@ -142,7 +145,8 @@ def _index(array: ShardedArray) -> bytes:
     n_bytes = array.chunk_rows * array.row_bytes
     entries = [(k * n_bytes, n_bytes) for k in range(n_chunks)]
     index = np.array(entries, dtype="<u8").tobytes()
-    return index + google_crc32c.value(index).to_bytes(4, "little")
+    checksum: int = google_crc32c.value(index)
+    return index + checksum.to_bytes(4, "little")
 
 
 def pack(array: ShardedArray, rows: npt.NDArray[Any]) -> bytearray:

@@ -5,7 +5,6 @@ Dimensions: N samples, M texts, C classes, D embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from embedstore.store.arrays import StoredArray
 from embedstore.store.contents import DatasetRecord, ModelRecord, TextsRecord
 from embedstore.store.files import LocalFiles
 from embedstore.store.logits import StoredLogits
-from embedstore.store.manifest import MANIFEST, Manifest, read_manifest
+from embedstore.store.manifest import Manifest, read_checked, read_manifest
 from embedstore.store.outcomes import OutcomeRun
 from embedstore.store.records import read_record, write_record
 from embedstore.store.runs import FAILURES_TABLE
@@ -113,7 +112,7 @@ class Store:
         """Return the pictures of a run that could not be used: row, stage, reason."""
         folder = layout.images(model, dataset)
         manifest = self._run(folder, model, dataset)
-        data = contents.read_checked(self.files, folder, FAILURES_TABLE, manifest)
+        data = read_checked(self.files, folder, FAILURES_TABLE, manifest)
         return from_parquet(data)
 
     def text_embeddings(self, model: str, texts: str) -> StoredArray:
@@ -198,11 +197,6 @@ class Store:
         raise UnknownNameError(f"data set of model {model!r}", dataset, known)
 
 
-def matching(names: Sequence[str], pattern: str) -> list[str]:
-    """Return the names that a glob matches."""
-    return [name for name in names if fnmatchcase(name, pattern)]
-
-
 def _check_absent(files: LocalFiles, *, create: bool) -> None:
     parts = [f for f in files.folders("") if f in ("models", "datasets", "texts", "runs")]
     if parts:
@@ -223,4 +217,4 @@ def _check_absent(files: LocalFiles, *, create: bool) -> None:
         )
 
 
-__all__ = ["MANIFEST", "Store", "matching"]
+__all__ = ["Store"]

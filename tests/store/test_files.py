@@ -25,7 +25,9 @@ def test_of_racing_writers_exactly_one_creates_the_file(tmp_path):
     files = LocalFiles(tmp_path)
     for round_ in range(20):
         with ThreadPoolExecutor(8) as pool:
-            created = list(pool.map(lambda i: files.create(f"f{round_}", bytes([i]) * 99), range(8)))  # noqa: B023
+            created = list(
+                pool.map(lambda i: files.create(f"f{round_}", bytes([i]) * 99), range(8))
+            )  # noqa: B023
         assert sum(created) == 1
         assert files.read(f"f{round_}") == bytes([created.index(True)]) * 99
     assert files.leftovers() == []
@@ -45,7 +47,9 @@ def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
 def small_disk(tmp_path):
     """A file system of 1 MiB, where the machine lets us mount one."""
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)],
+        capture_output=True,
+        check=False,
     )
     if done.returncode:
         pytest.skip("no right to mount a small file system here")

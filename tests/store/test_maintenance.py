@@ -33,7 +33,11 @@ def test_removing_a_data_set_takes_every_run_over_it(store):
 def test_removing_one_run(store):
     remove(store, Selection("a", "d"))
     assert store.datasets == ["d", "e"]
-    assert {(r.model, r.dataset) for r in store.outcome_runs()} == {("a", "e"), ("b", "d"), ("b", "e")}
+    assert {(r.model, r.dataset) for r in store.outcome_runs()} == {
+        ("a", "e"),
+        ("b", "d"),
+        ("b", "e"),
+    }
     assert verify(store.files) == []
 
 

@@ -8,7 +8,9 @@ from embedstore.errors import InvalidNameError
 from embedstore.store.names import checked_name
 
 
-@pytest.mark.parametrize("name", ["vit-b-32", "ViT_B.32+x", "größe", "open_clip--ViT-B-32--openai", "a b"])
+@pytest.mark.parametrize(
+    "name", ["vit-b-32", "ViT_B.32+x", "größe", "open_clip--ViT-B-32--openai", "a b"]
+)
 def test_names_that_serve(name):
     assert checked_name("model", name) == name
 

@@ -38,7 +38,9 @@ def written(folder: Path, data: np.ndarray, block_rows: int) -> Path:
 
 
 @settings(deadline=None, max_examples=40)
-@given(n=st.integers(1, 70), dim=st.integers(1, 9), block=st.integers(1, 40), seed=st.integers(0, 9))
+@given(
+    n=st.integers(1, 70), dim=st.integers(1, 9), block=st.integers(1, 40), seed=st.integers(0, 9)
+)
 def test_zarr_reads_what_we_write(tmp_path_factory, n, dim, block, seed):
     data = np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float16)
     target = written(tmp_path_factory.mktemp("array"), data, block)

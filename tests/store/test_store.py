@@ -9,7 +9,13 @@ import polars as pl
 import pytest
 
 from embedstore import EmbedStoreError, Store, schema
-from embedstore.errors import DamagedError, DatasetError, IdentityError, StoreError, UnknownNameError
+from embedstore.errors import (
+    DamagedError,
+    DatasetError,
+    IdentityError,
+    StoreError,
+    UnknownNameError,
+)
 from embedstore.heads.stored import load_head
 from embedstore.kernels.outcomes import outcomes
 from embedstore.store.contents import ModelRecord, fingerprint, save_dataset, save_model
@@ -27,7 +33,15 @@ def test_arrays_slice_like_numpy(store):
     stored = store.embeddings("a", "d")
     whole = np.asarray(stored)
     assert whole.shape == stored.shape == (40, 8)
-    for rows in (slice(5, 33), slice(None), slice(30, 2, -3), [1, 39, -1], 7, whole[:, 0] > 0, (slice(3, 20), 2)):
+    for rows in (
+        slice(5, 33),
+        slice(None),
+        slice(30, 2, -3),
+        [1, 39, -1],
+        7,
+        whole[:, 0] > 0,
+        (slice(3, 20), 2),
+    ):
         np.testing.assert_array_equal(stored[rows], whole[rows])
     np.testing.assert_array_equal(np.concatenate(list(stored.blocks(3, 35))), whole[3:35])
     with pytest.raises(IndexError, match="not among 40"):
@@ -78,7 +92,10 @@ def test_outcome_tables_are_small_and_plain(store):
 
 
 def test_failures_say_why(store):
-    assert store.failures("a", "d").rows() == [(3, "decode", "truncated"), (20, "decode", "truncated")]
+    assert store.failures("a", "d").rows() == [
+        (3, "decode", "truncated"),
+        (20, "decode", "truncated"),
+    ]
 
 
 def test_unknown_names_offer_the_known_ones(store):
@@ -137,7 +154,9 @@ def test_two_data_sets_of_one_name_are_refused(store):
 
 def test_another_identity_is_refused_by_field(store):
     found = store.model("a")
-    other = ModelRecord("a", "python:a", {**found.identity, "weights": "0" * 64}, 8, False, True, {})
+    other = ModelRecord(
+        "a", "python:a", {**found.identity, "weights": "0" * 64}, 8, False, True, {}
+    )
     with pytest.raises(IdentityError, match=r"another weights .*--model NAME=python:a"):
         save_model(store.files, other)
 

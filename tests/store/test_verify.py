@@ -63,7 +63,10 @@ def test_every_missing_file_is_named(store):
             named = {p.file for p in problems if p.state == "missing"}
             folder = key.rsplit("/", 1)[0]
             manifest_gone = key.endswith("manifest.json")
-            assert key in named or (manifest_gone and any(f.startswith(folder) for f in {*named, *(p.file for p in problems)})), key
+            assert key in named or (
+                manifest_gone
+                and any(f.startswith(folder) for f in {*named, *(p.file for p in problems)})
+            ), key
         path.write_bytes(good)
 
 

@@ -1,0 +1,110 @@
+"""Pictures in a folder: a folder a class, or flat without labels."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from embedstore.datasets.readers import FolderReader, Reader
+from embedstore.datasets.sources import Listing, Source, source_kind
+from embedstore.errors import DatasetError
+from embedstore.prompts import ClassList, resolve_classes
+
+#: Endings by which a file is taken for a picture; what is inside decides whether it is one.
+ENDINGS = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .jp2 .avif".split())
+
+
+@source_kind("folder")
+class FolderSource(Source):
+    """`folder:PATH`: pictures of a class below a folder of its name, at any depth; or flat.
+
+    Order is that of the relative paths, part by part. Class folders are classes in sorted order; if
+    all are WordNet ids or all are ImageNet class names, they are known as those classes. Hidden
+    files and folders are passed over, as are files without a picture's ending.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.root = Path(location).expanduser()
+        self.spec = f"folder:{location}"
+
+    def reader(self) -> Reader:
+        """Return a reader of files below the folder."""
+        return FolderReader(str(self.root))
+
+    def listing(self) -> Listing:
+        """List all pictures."""
+        if not self.root.is_dir():
+            raise DatasetError(f"there is no folder {self.root}; check the path after folder:")
+        files = sorted(_pictures(self.root, ()), key=lambda f: f[0])
+        if not files:
+            raise DatasetError(
+                f"no pictures in {self.root}: nothing there ends in {', '.join(sorted(ENDINGS))}"
+            )
+        top = [f for f in files if len(f[0]) == 1]
+        notices: list[str] = []
+        classes: ClassList | None = None
+        if len(top) < len(files):
+            if top:
+                notices.append(
+                    f"{len(top)} pictures beside the class folders of {self.root} belong to no class "
+                    f"and are left out, such as {top[0][0][0]}"
+                )
+                files = [f for f in files if len(f[0]) > 1]
+            folders, empty = self._class_folders({f[0][0] for f in files})
+            notices += [f"class {name!r} of {self.root} has no pictures" for name in empty]
+            classes = resolve_classes(folders) or ClassList(
+                "",
+                tuple(folders),
+                tuple(name.replace("_", " ") for name in folders),
+            )
+            index = {name: i for i, name in enumerate(folders)}
+        paths = ["/".join(parts) for parts, _, _ in files]
+        return Listing(
+            sample_ids=sample_ids(paths),
+            paths=paths,
+            labels=[index[f[0][0]] if classes else None for f in files],
+            n_bytes=[f[1] for f in files],
+            changed=[f[2] for f in files],
+            classes=classes,
+            notices=notices,
+        )
+
+    def _class_folders(self, filled: set[str]) -> tuple[list[str], list[str]]:
+        """Return all class folders, sorted, and those of them without pictures."""
+        entries = [
+            e.name for e in os.scandir(self.root) if e.is_dir() and not e.name.startswith(".")
+        ]
+        return sorted(entries), sorted(set(entries) - filled)
+
+
+def sample_ids(paths: list[str]) -> list[str]:
+    """Relative paths without their endings; where two would be equal, both keep theirs."""
+    stems = [str(PurePosixPath(path).with_suffix("")) for path in paths]
+    counts = Counter(stems)
+    return [stem if counts[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
+
+
+def _pictures(
+    folder: Path, parts: tuple[str, ...], above: frozenset[str] = frozenset()
+) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Yield (path's parts, bytes, time of change) of every picture below `folder`."""
+    real = os.path.realpath(folder)
+    if real in above:  # a link that leads back up would never end
+        return
+    for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _pictures(Path(entry.path), (*parts, entry.name), above | {real})
+        elif PurePosixPath(entry.name).suffix.lower() in ENDINGS:
+            stat = _stat(entry)
+            yield (*parts, entry.name), stat.st_size, stat.st_mtime_ns
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result:
+    try:
+        return entry.stat()
+    except OSError:  # a dangling link: listed, and recorded as a failure when it is read
+        return entry.stat(follow_symlinks=False)

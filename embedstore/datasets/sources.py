@@ -1,0 +1,156 @@
+"""Where pictures come from: one protocol, random access, stable order.
+
+Dimensions: N samples, C classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+
+import polars as pl
+
+from embedstore import schema
+from embedstore.accelerate import n_threads
+from embedstore.datasets.readers import Reader
+from embedstore.errors import EmbedStoreError, PictureError, UnknownNameError
+from embedstore.prompts import ClassList
+from embedstore.store.contents import DatasetRecord, fingerprint
+from embedstore.store.tables import table
+
+#: Hexadecimal digits of a picture's digest that are kept: 128 bits tell any two pictures apart.
+DIGEST_DIGITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source holds, in its stable order."""
+
+    sample_ids: Sequence[str]  # (N,)
+    paths: Sequence[str]  # (N,) locators for the reader
+    labels: Sequence[int | None]  # (N,) into `classes`
+    n_bytes: Sequence[int]  # (N,)
+    changed: Sequence[int]  # (N,) times of last change, nanoseconds
+    classes: ClassList | None  # None without labels; its name empty where they are its own
+    notices: Sequence[str] = field(default=())  # what the user should know
+
+
+class Source(ABC):
+    """A data set's pictures, before the store knows them."""
+
+    spec: str  # as the user gave it
+
+    @abstractmethod
+    def listing(self) -> Listing:
+        """List all pictures.
+
+        Raises
+        ------
+        DatasetError
+            If there are none, or two share an id.
+        """
+
+    @abstractmethod
+    def reader(self) -> Reader:
+        """Return what reads a picture by its path in the listing."""
+
+
+_KINDS: dict[str, Callable[[str], Source]] = {}
+
+
+def source_kind(kind: str) -> Callable[[type[Source]], type[Source]]:
+    """Register a source under the word before the colon."""
+
+    def register(cls: type[Source]) -> type[Source]:
+        if kind in _KINDS:
+            raise EmbedStoreError(f"two sources are named {kind!r}; rename one")
+        _KINDS[kind] = cls
+        return cls
+
+    return register
+
+
+def open_source(spec: str) -> Source:
+    """Return the source of a SPEC such as `folder:/data/pictures`."""
+    from embedstore.datasets import folder  # noqa: F401  registers itself
+
+    kind, colon, location = spec.partition(":")
+    if not colon or not location:
+        raise EmbedStoreError(
+            f"data source {spec!r} names no kind; write it as KIND:LOCATION, such as folder:{spec}"
+        )
+    if kind not in _KINDS:
+        raise UnknownNameError("kind of data source", kind, _KINDS)
+    return _KINDS[kind](location)
+
+
+def describe(
+    name: str,
+    source: Source,
+    listing: Listing,
+    known: DatasetRecord | None = None,
+    progress: Callable[[int], None] = lambda _n: None,
+) -> tuple[DatasetRecord, pl.DataFrame | None]:
+    """Return the data set's record and samples, reading every picture for its digest.
+
+    Parameters
+    ----------
+    name, source, listing
+        The data set.
+    known
+        What the store has under that name: where its listing (paths, sizes, times of change) is the
+        same, the pictures are not read again, the record is returned as it is, and no samples.
+    progress
+        Called with the count of pictures read since the last call.
+    """
+    signature = _signature(listing)
+    if known is not None and known.listing == signature and known.source == source.spec:
+        return known, None
+    columns = {
+        "sample_id": listing.sample_ids,
+        "path": listing.paths,
+        "label": listing.labels,
+        "n_bytes": listing.n_bytes,
+        "digest": _digests(source.reader(), listing.paths, progress),
+    }
+    samples = table(schema.SAMPLES, columns)
+    classes = listing.classes or ClassList(name, (), ())
+    record = DatasetRecord(
+        name=name,
+        source=source.spec,
+        class_list=classes.name or name,
+        class_ids=classes.ids,
+        class_names=classes.names,
+        n_samples=samples.height,
+        fingerprint=fingerprint(samples, classes.ids),
+        listing=signature,
+    )
+    return record, samples
+
+
+def _digests(read: Reader, paths: Sequence[str], progress: Callable[[int], None]) -> list[str]:
+    def digest(path: str) -> str:
+        try:
+            return sha256(read(path)).hexdigest()[:DIGEST_DIGITS]
+        except PictureError:
+            return ""  # the encoder meets it again and records why
+
+    digests: list[str] = []
+    with ThreadPoolExecutor(n_threads()) as pool:
+        for start in range(0, len(paths), 512):
+            part = paths[start : start + 512]
+            digests += pool.map(digest, part)
+            progress(len(part))
+    return digests
+
+
+def _signature(listing: Listing) -> str:
+    digest = sha256()
+    rows = zip(listing.paths, listing.labels, listing.n_bytes, listing.changed, strict=True)
+    for row in rows:
+        digest.update(repr(row).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()

@@ -1,0 +1,161 @@
+"""What an encode would take: a few batches measured, nothing written.
+
+Dimensions: N samples, C classes, D embedding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from embedstore.accelerate import n_threads
+from embedstore.datasets.sources import Listing
+from embedstore.encode.device import Forward, resolve_device, resolve_precision
+from embedstore.encode.pool import DecodePool
+from embedstore.encode.progress import Progress
+from embedstore.encode.request import BATCH_ROWS, Request
+from embedstore.prompts import imagenet
+from embedstore.schema import EMBEDDINGS, LOGITS, MAXIMUM
+from embedstore.store import Store, layout
+from embedstore.store.runs import BlockRun
+
+if TYPE_CHECKING:
+    from embedstore.models.base import Model
+
+#: Batches that are timed, after one that is not.
+N_BATCHES = 3
+#: Texts that are timed.
+N_TEXTS = 64
+#: Bytes of one outcome before compression.
+OUTCOME_BYTES = 33
+
+ESTIMATE = {
+    "model": pl.String,
+    "dataset": pl.String,
+    "n_images": pl.Int64,
+    "n_done": pl.Int64,
+    "images_per_second": pl.Float64,
+    "n_texts": pl.Int64,
+    "texts_per_second": pl.Float64,
+    "hours": pl.Float64,
+    "n_bytes": pl.Int64,
+}
+
+
+def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
+    """Return one row a model and data set: what is there, what is left, hours and bytes it takes.
+
+    Parameters
+    ----------
+    path
+        Of the store; it need not exist, and nothing is written to it.
+    request
+        What would be encoded.
+    progress
+        Told which model is loaded.
+    """
+    from embedstore.models import load
+
+    there = (Path(path) / layout.STORE).is_file()
+    store = Store.open(path) if there else None
+    listings = [(name, source, source.listing()) for name, source in request.data]
+    device = resolve_device(request.options.device)
+    rows: list[dict[str, object]] = []
+    for model_name, spec in request.models:
+        progress.notice(f"loading {spec}")
+        model = load(spec)
+        precision = resolve_precision(request.options.precision, device.type)
+        forward = Forward(model, device, precision)
+        model.to(device, forward.dtype, compile=request.options.compile)
+        for name, source, listing in listings:
+            progress.notice(f"measuring {model_name} on {name}")
+            rate = _images_per_second(forward, source.reader(), listing, request)
+            n_texts, n_classes = _texts(model, listing, request)
+            text_rate = _texts_per_second(model) if n_texts else None
+            done = _done(store, model_name, name)
+            left = min(len(listing.paths), request.options.limit or len(listing.paths)) - done
+            seconds = max(left, 0) / rate + (n_texts / text_rate if text_rate else 0)
+            rows.append(
+                {
+                    "model": model_name,
+                    "dataset": name,
+                    "n_images": len(listing.paths),
+                    "n_done": done,
+                    "images_per_second": rate,
+                    "n_texts": n_texts,
+                    "texts_per_second": text_rate,
+                    "hours": seconds / 3600,
+                    "n_bytes": _n_bytes(max(left, 0), model.embedding_dim, n_classes),
+                }
+            )
+    return pl.DataFrame(rows, schema=ESTIMATE)
+
+
+def _images_per_second(
+    forward: Forward, reader: object, listing: Listing, request: Request
+) -> float:
+    """Time batches of evenly spaced pictures, decoded while the model computes."""
+    options = request.options
+    batch = options.batch_size or BATCH_ROWS["cuda" if forward.device.type == "cuda" else "cpu"]
+    n_images = batch * (N_BATCHES + 1)
+    rows = [i * len(listing.paths) // n_images for i in range(n_images)]
+    batches = [[listing.paths[r] for r in rows[i : i + batch]] for i in range(0, n_images, batch)]
+    with DecodePool(
+        reader,  # type: ignore[arg-type]
+        forward.model.transform,
+        n_workers=options.workers or n_threads(),
+        n_slots=2,
+        batch_rows=batch,
+    ) as pool:
+        futures = [pool.submit(0, batches[0])]
+        began = 0.0
+        for i in range(len(batches)):
+            futures[i].result()
+            if i + 1 < len(batches):
+                futures.append(pool.submit((i + 1) % 2, batches[i + 1]))
+            if i == 1:
+                began = time.perf_counter()  # the first batch warmed up
+            forward(pool.slots[i % 2]).arrays()
+        return batch * N_BATCHES / (time.perf_counter() - began)
+
+
+def _texts(model: Model, listing: Listing, request: Request) -> tuple[int, list[int]]:
+    """Return the count of texts to encode, and each head's classes."""
+    own = [len(model.own_head.class_ids)] if model.own_head else []
+    classes = request.classes or listing.classes
+    if not model.has_text or classes is None:
+        return 0, own
+    if request.classes is None and classes.name == imagenet().name:
+        classes = imagenet()
+    n_classes = len(classes.ids)
+    n_texts = sum(len(p.templates) for p in request.prompts) * n_classes
+    return n_texts, own + [n_classes] * len(request.prompts)
+
+
+def _texts_per_second(model: Model) -> float:
+    from embedstore.models.texts import embed_all_texts
+
+    texts = [f"a photo of a {name}." for name in imagenet().names[:N_TEXTS]]
+    embed_all_texts(model, texts[:4], 4)
+    began = time.perf_counter()
+    embed_all_texts(model, texts, N_TEXTS)
+    return N_TEXTS / (time.perf_counter() - began)
+
+
+def _done(store: Store | None, model: str, dataset: str) -> int:
+    run = BlockRun.planned(store.files, layout.images(model, dataset)) if store else None
+    if run is None:
+        return 0
+    missing = sum(stop - start for start, stop in map(run.plan.rows, run.missing()))
+    return run.plan.n_rows - missing
+
+
+def _n_bytes(n_rows: int, dim: int, n_classes: Sequence[int]) -> int:
+    logit, maximum = np.dtype(LOGITS.dtype).itemsize, np.dtype(MAXIMUM.dtype).itemsize
+    per_head = sum(c * logit + maximum + OUTCOME_BYTES for c in n_classes)
+    return n_rows * (dim * np.dtype(EMBEDDINGS.dtype).itemsize + per_head)

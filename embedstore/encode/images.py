@@ -1,0 +1,200 @@
+"""The pass over pictures: decode, model, write, all at once, block by block.
+
+Dimensions: N samples, B rows of a block, D embedding, C classes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from embedstore.datasets.readers import Reader
+from embedstore.encode.device import Forward, Result
+from embedstore.encode.pool import DecodePool
+from embedstore.encode.progress import Progress
+from embedstore.encode.writer import Writer
+from embedstore.errors import NonFiniteError
+from embedstore.heads.run import HeadRun
+from embedstore.store.runs import BlockRun, Failure
+
+#: One slot is with the model, one is ready, one is being decoded into.
+N_SLOTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one block that go through the model together."""
+
+    block: int
+    start: int
+    stop: int
+    last: bool  # of its block
+
+
+@dataclass(slots=True)
+class Block:
+    """A block in memory, filled batch by batch."""
+
+    start: int
+    embeddings: npt.NDArray[np.float16]  # (B, D)
+    native: npt.NDArray[np.float32] | None  # (B, C)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What the pass needs to know of a data set."""
+
+    reader: Reader
+    paths: pl.Series  # (N,) compact, where a list of a million paths is not
+    n_bytes: npt.NDArray[np.int64]  # (N,)
+
+
+class ImagePass:
+    """One model over one data set: all blocks that are not finished."""
+
+    def __init__(
+        self,
+        run: BlockRun,
+        heads: Sequence[HeadRun],
+        pictures: Pictures,
+        forward: Forward,
+        *,
+        n_workers: int,
+        provenance: Mapping[str, Any],
+        progress: Progress,
+    ) -> None:
+        self.run, self.heads, self.pictures, self.forward = run, heads, pictures, forward
+        self.n_workers, self.provenance, self.progress = n_workers, provenance, progress
+        self._block: Block | None = None
+
+    def missing(self) -> list[int]:
+        """Blocks without embeddings, or without a native head's logits, which only a model gives."""
+        blocks = set(self.run.missing())
+        for head_run in self.heads:
+            if head_run.head.native:
+                blocks |= set(head_run.run.missing())
+        return sorted(blocks)
+
+    def __call__(self) -> None:
+        """Encode what is missing.
+
+        Raises
+        ------
+        NonFiniteError
+            If the model gives NaN or infinity for a picture that could be read.
+        """
+        missing = self.missing()
+        if not missing:
+            return
+        writer = Writer()
+        try:
+            with DecodePool(
+                self.pictures.reader,
+                self.forward.model.transform,
+                n_workers=self.n_workers,
+                n_slots=N_SLOTS,
+                batch_rows=self.run.plan.batch_rows,
+            ) as pool:
+                self.forward.pin(pool.slots)
+                try:
+                    for batch, result, failures in self._results(pool, missing):
+                        self._collect(batch, result, failures, writer)
+                finally:
+                    self.forward.unpin(pool.slots)
+        finally:
+            writer.close()
+
+    def _batches(self, blocks: Sequence[int]) -> Iterator[Batch]:
+        rows = self.run.plan.batch_rows
+        for block in blocks:
+            first, end = self.run.plan.rows(block)
+            for start in range(first, end, rows):
+                yield Batch(block, start, min(start + rows, end), last=start + rows >= end)
+
+    def _results(
+        self, pool: DecodePool, blocks: Sequence[int]
+    ) -> Iterator[tuple[Batch, Result, list[Failure]]]:
+        """Yield batches in order, one of them behind the model, so that it never waits for us."""
+        free = deque(range(N_SLOTS))
+        decoding: deque[Any] = deque()
+        computing: deque[Any] = deque()
+        batches = self._batches(blocks)
+        following = next(batches, None)
+        while following or decoding or computing:
+            while following and free:
+                slot = free.popleft()
+                paths = self.pictures.paths[following.start : following.stop]
+                decoding.append((following, slot, pool.submit(slot, list(paths))))
+                following = next(batches, None)
+            if decoding:
+                batch, slot, future = decoding.popleft()
+                failures = [Failure(batch.start + i, *why) for i, *why in future.result()]
+                result = self.forward(pool.slots[slot, : batch.stop - batch.start])
+                computing.append((batch, slot, result, failures))
+            if len(computing) > 1 or not decoding:
+                batch, slot, result, failures = computing.popleft()
+                yield batch, result, failures
+                free.append(slot)
+
+    def _collect(
+        self, batch: Batch, result: Result, failures: list[Failure], writer: Writer
+    ) -> None:
+        embeddings, native = result.arrays()
+        first, stop = self.run.plan.rows(batch.block)
+        if self._block is None:
+            shape = (stop - first, embeddings.shape[1])
+            own = None
+            if native is not None:
+                own = np.empty((stop - first, native.shape[1]), np.float32)
+            self._block = Block(first, np.empty(shape, np.float16), own)
+        block = self._block
+        rows = slice(batch.start - first, batch.stop - first)
+        failed = [f.row - batch.start for f in failures]
+        block.embeddings[rows] = self._checked(embeddings, batch, failed)
+        if block.native is not None and native is not None:
+            native[failed] = np.nan
+            block.native[rows] = native
+        block.failures += failures
+        read = int(self.pictures.n_bytes[batch.start : batch.stop].sum())
+        self.progress.advance(batch.stop - batch.start, read)
+        if batch.last:
+            writer.put(partial(self._write, batch.block, block))
+            self._block = None
+
+    def _checked(
+        self, embeddings: npt.NDArray[np.float32], batch: Batch, failed: list[int]
+    ) -> npt.NDArray[np.float16]:
+        """Return a batch's embeddings as stored; NaN where the picture failed, and nowhere else."""
+        with np.errstate(over="ignore"):
+            stored = embeddings.astype(np.float16)
+        stored[failed] = 0
+        finite = np.isfinite(stored).all(axis=1)
+        if not finite.all():
+            i = int(np.argmin(finite))
+            path = self.pictures.paths[batch.start + i]
+            what = "NaN or infinity" if not np.isfinite(embeddings[i]).all() else "more than 65,504"
+            raise NonFiniteError(
+                f"the model gives {what} for row {batch.start + i} ({path}); nothing of its block is "
+                "stored: check its weights, or try --precision float32"
+            )
+        stored[failed] = np.nan
+        return stored
+
+    def _write(self, number: int, block: Block) -> None:
+        stored = self.run.commit(
+            number,
+            {"embeddings": block.embeddings},
+            failures=block.failures,
+            provenance=self.provenance,
+        )
+        for head_run in self.heads:
+            native = block.native if head_run.head.native else None
+            head_run.commit(number, stored["embeddings"], native)

@@ -1,0 +1,121 @@
+"""Model SPECs, ``kind:rest?key=value&...``: parsing and naming. It knows no model library."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from embedstore.errors import ModelError, UnknownNameError
+
+#: Longest name that :func:`default_name` gives, in bytes, well under what a folder may have.
+MAX_NAME = 120
+
+#: Lists up to this length are shown whole when a name is unknown.
+SHORT_LIST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A SPEC taken apart."""
+
+    text: str  # as the user wrote it
+    kind: str  # adapter: open_clip, timm, python
+    rest: str  # what the adapter calls it
+    options: Mapping[str, str] = field(default_factory=dict)  # after the question mark
+
+
+def parse(text: str) -> ModelSpec:
+    """Take a SPEC apart.
+
+    Raises
+    ------
+    ModelError
+        If it has no kind, no name, or an option without ``=`` or given twice.
+    """
+    kind, colon, rest = text.partition(":")
+    if not (kind and colon and rest):
+        raise ModelError(
+            f"model SPEC {text!r} is not KIND:NAME; write for example "
+            "open_clip:ViT-B-32/laion2b_s34b_b79k, timm:resnet50 or python:module:function"
+        )
+    rest, _, query = rest.partition("?")
+    if not rest:
+        raise ModelError(f"model SPEC {text!r} names no model; write it between {kind}: and '?'")
+    return ModelSpec(text, kind, rest, _options(text, query))
+
+
+def _options(text: str, query: str) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for part in query.split("&") if query else []:
+        key, equals, value = part.partition("=")
+        if not (key and equals and value) or key in options:
+            raise ModelError(
+                f"option {part!r} of model SPEC {text!r} is not one key=value of its own; "
+                "write ?key=value&key=value"
+            )
+        options[key] = value
+    return options
+
+
+def default_name(text: str) -> str:
+    """Return the folder name a SPEC has unless the user gives one.
+
+    ``:`` and ``/`` become ``--``; of a local path only the last folder or the file's stem stays;
+    options follow as ``--key-value``. A name of more than `MAX_NAME` bytes ends in a digest.
+    """
+    spec = parse(text)
+    parts = [
+        spec.kind,
+        Path(spec.rest).expanduser().resolve().name if is_path(spec.rest) else spec.rest,
+    ]
+    for key, value in spec.options.items():
+        parts.append(f"{key}-{Path(value).stem if key == 'checkpoint' else value}")
+    return _legal("--".join(parts))
+
+
+def _legal(name: str) -> str:
+    legal = re.sub(r"[:/]+", "--", name)
+    legal = re.sub(r"[^A-Za-z0-9._+-]", "-", legal)
+    legal = re.sub(r"\.{2,}", ".", legal)
+    if len(legal) <= MAX_NAME:
+        return legal
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{legal[: MAX_NAME - 13]}-{digest}"
+
+
+def is_path(rest: str) -> bool:
+    """Whether the name after ``open_clip:`` is a local directory rather than a model's name."""
+    if rest.startswith(("/", "./", "../", "~")) or rest in {".", ".."}:
+        return True
+    try:
+        return (Path(rest) / "open_clip_config.json").is_file()
+    except (OSError, ValueError):  # too long or odd to be a path
+        return False
+
+
+def checked_options(spec: ModelSpec, allowed: Iterable[str]) -> Mapping[str, str]:
+    """Return the options of `spec` if the adapter knows all of them.
+
+    Raises
+    ------
+    UnknownNameError
+        If it does not.
+    """
+    choices = sorted(allowed)
+    for key in spec.options:
+        if key not in choices:
+            raise UnknownNameError(f"option of {spec.kind} models", key, choices)
+    return spec.options
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> UnknownNameError:
+    """Return the error for a name not among `choices`, listing the closest of a long list."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    if len(by_lower) > SHORT_LIST:
+        close = difflib.get_close_matches(name.lower(), by_lower, n=5, cutoff=0.0)
+        return UnknownNameError(kind, name, [by_lower[c] for c in close])
+    return UnknownNameError(kind, name, by_lower.values())

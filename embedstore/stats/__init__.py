@@ -1,0 +1,1 @@
+"""Statistics of numbers and tables. They know neither stores nor models."""
