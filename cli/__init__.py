@@ -17,8 +17,8 @@ COMMANDS = {
     "analyze": ("cli.analyze", "Answer a question from a store, without a model."),
     "info": ("cli.info", "Show what is in a store."),
     "verify": ("cli.verify", "Read every byte of a store against its digests."),
-    "copy": ("cli.maintain", "Copy models and data sets from one store to another."),
-    "rm": ("cli.maintain", "Remove a model or a data set from a store."),
+    "copy": ("cli.maintain", "Copy what is finished from one store to another."),
+    "rm": ("cli.maintain", "Remove a model, a data set, or one model's run over a data set."),
     "prompts": ("cli.prompts", "List prompt sets."),
     "demo": ("cli.demo", "Encode real photographs with real models, and look at the answers."),
     "completion": ("cli.completion", "Print what makes a shell complete embedstore's words."),
@@ -51,7 +51,8 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except EmbedStoreError as error:
-            click.echo(f"embedstore: {error}", err=True)
+            one_line = " ".join(str(error).splitlines())  # names of files may hold line ends
+            click.echo(f"embedstore: {one_line}", err=True)
             ctx.exit(1)
         except KeyboardInterrupt:
             click.echo(

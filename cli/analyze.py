@@ -42,10 +42,17 @@ def analyze() -> None:
 
 def _command(found: analysis.Analysis) -> click.Command:
     def call(store: str, format_: str, output: Path | None, **parameters: Any) -> None:
+        import polars as pl
+
+        from embedstore.errors import EmbedStoreError
         from embedstore.store import Store
 
         frame = found(Store.open(store), **parameters)
-        nothing = f"no row: nothing in {store} matches; see: embedstore info {store}"
+        if not isinstance(frame, pl.DataFrame):
+            raise EmbedStoreError(
+                f"analysis {found.name!r} returns {type(frame).__name__}; return a Polars DataFrame"
+            )
+        nothing = f"no row: nothing finished in {store} matches; see: embedstore info {store}"
         show(frame, format_, output, empty=nothing)
 
     parameters: list[click.Parameter] = [store_argument()]
@@ -65,13 +72,13 @@ def _command(found: analysis.Analysis) -> click.Command:
 def _option(parameter: inspect.Parameter) -> click.Option:
     name = "--" + parameter.name.replace("_", "-")
     kind = parameter.annotation
+    required = parameter.default is inspect.Parameter.empty
+    value: dict[str, Any] = {"required": True} if required else {"default": parameter.default}
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(a for a in get_args(kind) if a is not type(None))
     if kind is bool:
-        return click.Option(
-            [f"{name}/--no-{name[2:]}"], default=parameter.default, show_default=True
-        )
+        return click.Option([f"{name}/--no-{name[2:]}"], show_default=True, **value)
     choices = get_args(kind) if get_origin(kind) is Literal else ()
     type_ = click.Choice(choices) if choices else {int: int, float: float}.get(kind, str)
     hint = "Glob over names." if parameter.name in ("models", "datasets", "heads") else None
-    return click.Option([name], type=type_, default=parameter.default, show_default=True, help=hint)
+    return click.Option([name], type=type_, show_default=True, help=hint, **value)

@@ -20,8 +20,9 @@ def complete_in_store(folder: str) -> Any:
     def complete(
         ctx: click.Context, _parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        store = ctx.params.get("store")
-        root = Path(store) / folder if store else None
+        # The option still lacks its value, and click stops there: arguments are not parsed yet.
+        store = ctx.params.get("store") or next(iter(ctx.args), None)
+        root = Path(store).expanduser() / folder if store else None
         if root is None or not root.is_dir():
             return []
         names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
@@ -31,10 +32,10 @@ def complete_in_store(folder: str) -> Any:
 
 
 def pair(text: str, default: str | None) -> tuple[str, str]:
-    """Split NAME=VALUE; a value that holds '=' itself needs its NAME."""
+    """Split NAME=VALUE; `default` stands for a NAME left out, if it may be."""
     name, equals, value = text.partition("=")
-    # An option of a SPEC (`?mean=0.5`) is no name.
-    if equals and not any(c in name for c in ":?/"):
+    # What comes after KIND: belongs to the SPEC, such as its options (`?mean=0.5`).
+    if equals and ":" not in name:
         return name, value
     if default is None:
         raise click.BadParameter(f"{text!r} must be NAME=VALUE")

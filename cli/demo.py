@@ -27,10 +27,11 @@ def demo(folder: Path) -> None:
     from embedstore import analysis
     from embedstore.demo import story
 
-    began, reporter = time.monotonic(), progress()
-    reporter.notice("assembling the image-text model")
-    made = story.prepare(folder)
-    store = story.encode_all(made, reporter)
+    began = time.monotonic()
+    with progress() as reporter:
+        reporter.notice("assembling the image-text model")
+        made = story.prepare(folder)
+        store = story.encode_all(made, reporter)
     _title("What the models see")
     show(story.sights(store), "table")
     _title("Zero-shot accuracy over the photographs' own names")

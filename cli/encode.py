@@ -89,26 +89,28 @@ def encode(store: str, **arguments: Any) -> None:
     """
     from cli.progress import progress
 
-    reporter = progress()
     strict, dry_run = arguments.pop("strict"), arguments.pop("dry_run")
     request = _request(**arguments)
     if dry_run:
         from cli.tables import show
         from embedstore.encode.estimate import estimate
 
-        show(estimate(store, request, reporter), "table")
+        with progress() as reporter:
+            frame = estimate(store, request, reporter)
+        show(frame, "table")
         return
     from embedstore.encode.encoder import encode as run
     from embedstore.store import Store
 
-    report = run(Store.open(store, create=True), request, reporter)
+    with progress() as reporter:
+        report = run(Store.open(store, create=True), request, reporter)
     for model, dataset in report.already:
-        reporter.notice(f"{model} on {dataset}: already there, nothing to do")
+        click.echo(f"{model} on {dataset}: already there, nothing to do", err=True)
     for model, dataset, n_rows, n_failures in report.encoded:
         failed = f", {n_failures} could not be used" if n_failures else ""
-        reporter.notice(f"{model} on {dataset}: {n_rows} pictures{failed}")
+        click.echo(f"{model} on {dataset}: {n_rows} pictures{failed}", err=True)
     if report.encoded:
-        reporter.notice(f"next: embedstore analyze accuracy {store}")
+        click.echo(f"next: embedstore analyze accuracy {store}", err=True)
     if strict and report.n_failures:
         raise SystemExit(3)
 

@@ -42,7 +42,7 @@ def rm(store: str, model: str | None, data: str | None, dry_run: bool, yes: bool
 @click.option("--models", default="*", show_default=True, help="Glob over names.")
 @click.option("--datasets", default="*", show_default=True, help="Glob over names.")
 def copy(store: str, target: str, models: str, datasets: str) -> None:
-    """Copy what is finished from STORE to TARGET, each file checked on the way.
+    """Copy what is finished from one store to another, each file checked on the way.
 
     \b
     Examples:
@@ -57,4 +57,5 @@ def copy(store: str, target: str, models: str, datasets: str) -> None:
     source, opened = Store.open(store), Store.open(target, create=True)
     with meter("copying", None) as advance:
         copied = copy_store(source, opened, models=models, datasets=datasets, progress=advance)
-    click.echo(f"{n_bytes(copied)} copied to {target}", err=True)
+    said = f"{n_bytes(copied)} copied to {target}" if copied else f"{target} has all of it already"
+    click.echo(said, err=True)

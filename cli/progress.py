@@ -40,8 +40,9 @@ class Lines(Progress):
             self.notice(self._line())
 
     def end(self) -> None:
-        """Say how it went."""
-        self.notice(self._line())
+        """Say how it went, if there was anything to do."""
+        if self._done > self._first:
+            self.notice(self._line())
 
     def notice(self, text: str) -> None:
         """Print a line to standard error."""
@@ -95,9 +96,15 @@ class Bars(Progress):
         self._bars.update(self._task, advance=n, rate=self._rate())
 
     def end(self) -> None:
-        """Leave the finished bar standing."""
+        """Leave the finished bar standing, if there was anything to do."""
+        if self._n == 0:
+            self._bars.update(self._task, visible=False)
         self._bars.stop()
         self._bars.remove_task(self._task)
+
+    def close(self) -> None:
+        """Take the terminal back, also in the middle of a stage: cursor and lines as they were."""
+        self._bars.stop()
 
     def notice(self, text: str) -> None:
         """Print a line above the bar."""
@@ -109,9 +116,17 @@ class Bars(Progress):
         return text + (f" {n_bytes(self._bytes)}" if self._bytes else "")
 
 
-def progress() -> Progress:
-    """Return bars on a terminal, plain lines elsewhere."""
-    return Bars() if sys.stderr.isatty() else Lines()
+@contextmanager
+def progress() -> Iterator[Progress]:
+    """Give bars on a terminal, plain lines elsewhere; whatever ends the work ends the bar too."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    bars = Bars()
+    try:
+        yield bars
+    finally:
+        bars.close()
 
 
 @contextmanager

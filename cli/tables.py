@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from embedstore.errors import EmbedStoreError
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -32,11 +34,20 @@ def show(frame: pl.DataFrame, format_: str, output: Path | None = None, empty: s
         click.echo(empty, err=True)
         return
     if output is not None:
-        output.write_bytes(_bytes(frame, format_))
+        _write(output, _bytes(frame, format_))
     elif format_ == "table":
         _print(frame, sys.stdout)
     else:
-        click.get_binary_stream("stdout").write(_bytes(frame, format_))
+        click.echo(_bytes(frame, format_), nl=False)
+
+
+def _write(output: Path, data: bytes) -> None:
+    try:
+        output.write_bytes(data)
+    except OSError as error:
+        raise EmbedStoreError(
+            f"cannot write {output}: {error.strerror}; check the path after --output"
+        ) from error
 
 
 def _bytes(frame: pl.DataFrame, format_: str) -> bytes:

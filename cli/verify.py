@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from cli.arguments import store_argument
 from cli.tables import format_option, show
+
+if TYPE_CHECKING:
+    from embedstore.store.files import LocalFiles
+    from embedstore.store.verify import Problem
 
 
 @click.command(params=[store_argument()])
@@ -33,11 +39,8 @@ def verify(store: str, mend: bool, format_: str) -> None:
     from cli.progress import meter
     from embedstore.errors import StoreError
     from embedstore.store.files import LocalFiles
-    from embedstore.store.verify import repair
     from embedstore.store.verify import verify as check
 
-    if not Path(store).is_dir():
-        raise StoreError(f"there is no store at {store}; check the path")
     files = LocalFiles(Path(store))
     n_bytes = sum(files.size(key) for key in files.walk())
     with meter("verifying", n_bytes) as advance:
@@ -46,14 +49,31 @@ def verify(store: str, mend: bool, format_: str) -> None:
     rows = [(p.file, p.state, p.cost) for p in problems]
     show(pl.DataFrame(rows, schema=columns, orient="row"), format_, empty=f"{store} is whole")
     serious = [p for p in problems if not p.harmless]
-    if mend:
-        for folder in repair(files, problems):
-            click.echo(f"withdrawn: {folder}", err=True)
-        click.echo(
-            "mended; run the same embedstore encode again to refill what is missing", err=True
-        )
+    if mend and problems:
+        _mend(store, files, problems)
     elif serious:
         raise StoreError(
-            f"{len(serious)} of the store's files are damaged or missing; mend them with: "
+            f"damaged or missing files of the store: {len(serious)}; mend it with: "
             f"embedstore verify {store} --repair"
         )
+
+
+def _mend(store: str, files: LocalFiles, problems: list[Problem]) -> None:
+    """Repair what can be, and say what is left to do."""
+    from embedstore.errors import StoreError
+    from embedstore.store.runs import PLAN
+    from embedstore.store.verify import repair
+
+    withdrawn = repair(files, problems)
+    for folder in withdrawn:
+        click.echo(f"withdrawn: {folder}", err=True)
+    hopeless = [p.file for p in problems if p.file.endswith(f"/{PLAN}")]
+    if hopeless:
+        _, model, _, name, *_ = hopeless[0].split("/")
+        data = "" if "/texts/" in hopeless[0] else f" --data {name}"
+        raise StoreError(
+            f"{hopeless[0]} is beyond mending; remove its run with: embedstore rm {store} "
+            f"--model {model}{data}, then encode again"
+        )
+    refill = "run the same embedstore encode again to refill what is missing"
+    click.echo(f"mended; {refill}" if withdrawn else "mended", err=True)

@@ -37,7 +37,7 @@ class FolderSource(Source):
         """List all pictures."""
         if not self.root.is_dir():
             raise DatasetError(f"there is no folder {self.root}; check the path after folder:")
-        files = sorted(_pictures(self.root, ()), key=lambda f: f[0])
+        files = self._files()
         if not files:
             raise DatasetError(
                 f"no pictures in {self.root}: nothing there ends in {', '.join(sorted(ENDINGS))}"
@@ -71,6 +71,22 @@ class FolderSource(Source):
             notices=notices,
         )
 
+    def _files(self) -> list[tuple[tuple[str, ...], int, int]]:
+        """Return (path's parts, bytes, time of change) of every picture, in order."""
+        try:
+            files = sorted(_pictures(self.root, ()), key=lambda f: f[0])
+        except OSError as error:
+            raise DatasetError(
+                f"cannot read {error.filename} ({error.strerror}); make it readable, or remove it"
+            ) from error
+        for parts, _, _ in files:
+            path = "/".join(parts)
+            if not path.isascii() and path != path.encode(errors="replace").decode():
+                raise DatasetError(
+                    f"the name of {path!r} in {self.root} is not UTF-8; rename that file or folder"
+                )
+        return files
+
     def _class_folders(self, filled: set[str]) -> tuple[list[str], list[str]]:
         """Return all class folders, sorted, and those of them without pictures."""
         entries = [
@@ -83,6 +99,7 @@ def sample_ids(paths: list[str]) -> list[str]:
     """Relative paths without their endings; where two would be equal, both keep theirs."""
     stems = [str(PurePosixPath(path).with_suffix("")) for path in paths]
     counts = Counter(stems)
+    counts.update(paths)  # a.jpg beside a.jpg.png: the stem of one is the whole of the other
     return [stem if counts[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
 
@@ -93,7 +110,7 @@ def _pictures(
     real = os.path.realpath(folder)
     if real in above:  # a link that leads back up would never end
         return
-    for entry in os.scandir(folder):
+    for entry in list(os.scandir(folder)):  # read to its end, it is closed
         if entry.name.startswith("."):
             continue
         if entry.is_dir():

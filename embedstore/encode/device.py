@@ -5,7 +5,7 @@ Dimensions: B pictures, H, W pixels, D embedding, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -105,8 +105,8 @@ class Forward:
             torch.cuda.synchronize(self.device)
             torch.cuda.cudart().cudaHostUnregister(memory.ctypes.data)
 
-    def __call__(self, pixels: npt.NDArray[np.uint8]) -> Result:
-        """(B, H, W, 3) -> a result under way. `pixels` must stay as they are until it arrived."""
+    def __call__(self, pixels: npt.NDArray[np.uint8] | Tensor) -> Result:
+        """(B, H, W, 3), on the host or the device -> a result under way. `pixels` must stay as they are until it arrived."""
         import torch
 
         with torch.inference_mode():
@@ -115,11 +115,13 @@ class Forward:
                 return Result(embeddings, logits, lambda: None)
             return self._returning(embeddings, logits)
 
-    def _normalised(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+    def _normalised(self, pixels: npt.NDArray[np.uint8] | Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W), bit for bit as torchvision's ToTensor and Normalize."""
         import torch
 
         transform = self.model.transform
+        if isinstance(pixels, torch.Tensor):
+            return self._ready(pixels)
         if self._copies is None:
             from embedstore.kernels.normalise import normalise
 
@@ -128,9 +130,15 @@ class Forward:
             on_device = torch.from_numpy(pixels).to(self.device, non_blocking=True)
         torch.cuda.current_stream(self.device).wait_stream(self._copies)
         on_device.record_stream(torch.cuda.current_stream(self.device))
-        return normalise_on_device(on_device, transform.mean, transform.std).to(
-            self.dtype, memory_format=torch.channels_last
-        )
+        return self._ready(on_device)
+
+    def _ready(self, pixels: Tensor) -> Tensor:
+        """Normalise pixels that are on the device."""
+        import torch
+
+        transform = self.model.transform
+        ready = normalise_on_device(pixels, transform.mean, transform.std)
+        return ready.to(self.dtype, memory_format=torch.channels_last)
 
     def _returning(self, *results: Tensor | None) -> Result:
         import torch
@@ -157,8 +165,11 @@ def normalise_on_device(pixels: Tensor, mean: tuple[float, ...], std: tuple[floa
     return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(m).div_(s)
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Return the versions and the device that a run's numbers depend on in their last digits."""
+def provenance(device: torch.device, notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the versions and the device that a run's numbers depend on in their last digits.
+
+    `notes` are what loading the model had to assume.
+    """
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
@@ -173,4 +184,6 @@ def provenance(device: torch.device) -> dict[str, Any]:
         found["device"] = torch.cuda.get_device_name(device)
     else:
         found["device"] = device.type
+    if notes:
+        found["notes"] = "; ".join(notes)
     return found

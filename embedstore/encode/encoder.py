@@ -27,12 +27,20 @@ from embedstore.encode.device import (
 from embedstore.encode.images import ImagePass, Pictures
 from embedstore.encode.progress import Progress
 from embedstore.encode.provenance import check_reproduces
-from embedstore.encode.request import BATCH_ROWS, BLOCK_ROWS, Options, Request, block_rows
+from embedstore.encode.request import (
+    BATCH_ROWS,
+    BLOCK_ROWS,
+    Options,
+    Request,
+    block_rows,
+    limited_name,
+)
 from embedstore.encode.texts import encode_texts, text_run
 from embedstore.heads.head import Head, zero_shot_weights
 from embedstore.heads.run import HeadRun, derive, is_finished
 from embedstore.heads.stored import load_head, save_head
 from embedstore.labels import label_space
+from embedstore.models.texts import BATCH_SIZE
 from embedstore.prompts import ClassList, PromptSet, expand, imagenet
 from embedstore.store import Store, layout
 from embedstore.store.contents import (
@@ -120,7 +128,8 @@ def register(
     for notice in listing.notices:
         progress.notice(notice)
     if limit is not None and limit < len(listing.paths):
-        listing, name = _limited(listing, limit), f"{name}--limit-{limit}"
+        name = limited_name(name, limit, len(listing.paths))
+        listing = _limited(listing, limit)
     known = store.dataset(name) if name in store.datasets else None
     progress.begin(f"reading {name}", len(listing.paths))
     record, samples = describe(name, source, listing, known, progress.advance)
@@ -225,6 +234,7 @@ class Encoder:
             pictures,
             Forward(model, self._device, precision),
             n_workers=self.options.workers or n_threads(),
+            decode=self.options.decode,
             provenance=self._provenance,
             progress=self.progress,
         )
@@ -294,9 +304,8 @@ class Encoder:
             return name
         record, texts = self.store.texts(name)
         assert self._device is not None
-        batch_rows = 64 if self._device.type == "cpu" else 512
         precision = self._precision(self._device.type)
-        run = text_run(self.store, self.name, name, model.embedding_dim, precision, batch_rows)
+        run = text_run(self.store, self.name, name, model.embedding_dim, precision, BATCH_SIZE)
         if run.manifest is None:
             encode_texts(
                 self.store,
@@ -349,11 +358,17 @@ class Encoder:
             precision = self._precision(self._device.type)
             self.progress.notice(f"loading {self.spec}")
             model = load(self.spec)
-            self._provenance = provenance(self._device)
+            for note in model.notes:
+                self.progress.notice(f"{self.name}: {note}")
+            self._provenance = provenance(self._device, model.notes)
             record = ModelRecord(
                 name=self.name,
                 spec=self.spec,
-                identity={**model.identity, "precision": precision},
+                identity={
+                    **model.identity,
+                    "precision": precision,
+                    "decoder": "torchvision" if self.options.decode == "gpu" else "libjpeg",
+                },
                 embedding_dim=model.embedding_dim,
                 has_text=model.has_text,
                 has_own_head=model.own_head is not None,

@@ -18,7 +18,7 @@ from embedstore.datasets.sources import Listing
 from embedstore.encode.device import Forward, resolve_device, resolve_precision
 from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
-from embedstore.encode.request import BATCH_ROWS, Request
+from embedstore.encode.request import BATCH_ROWS, Request, limited_name
 from embedstore.prompts import imagenet
 from embedstore.schema import EMBEDDINGS, LOGITS, MAXIMUM
 from embedstore.store import Store, layout
@@ -75,16 +75,17 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
         for name, source, listing in listings:
             progress.notice(f"measuring {model_name} on {name}")
             rate = _images_per_second(forward, source.reader(), listing, request)
+            n_rows = min(len(listing.paths), request.options.limit or len(listing.paths))
             n_texts, n_classes = _texts(model, listing, request)
             text_rate = _texts_per_second(model) if n_texts else None
-            done = _done(store, model_name, name)
-            left = min(len(listing.paths), request.options.limit or len(listing.paths)) - done
+            done = _done(store, model_name, limited_name(name, n_rows, len(listing.paths)))
+            left = n_rows - done
             seconds = max(left, 0) / rate + (n_texts / text_rate if text_rate else 0)
             rows.append(
                 {
                     "model": model_name,
                     "dataset": name,
-                    "n_images": len(listing.paths),
+                    "n_images": n_rows,
                     "n_done": done,
                     "images_per_second": rate,
                     "n_texts": n_texts,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ import polars as pl
 
 from embedstore.datasets.readers import Reader
 from embedstore.encode.device import Forward, Result
+from embedstore.encode.device_decode import DeviceDecoder
 from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
 from embedstore.encode.writer import Writer
@@ -68,11 +70,13 @@ class ImagePass:
         forward: Forward,
         *,
         n_workers: int,
+        decode: str = "cpu",
         provenance: Mapping[str, Any],
         progress: Progress,
     ) -> None:
         self.run, self.heads, self.pictures, self.forward = run, heads, pictures, forward
-        self.n_workers, self.provenance, self.progress = n_workers, provenance, progress
+        self.n_workers, self.decode = n_workers, decode
+        self.provenance, self.progress = provenance, progress
         self._block: Block | None = None
 
     def missing(self) -> list[int]:
@@ -96,21 +100,30 @@ class ImagePass:
             return
         writer = Writer()
         try:
-            with DecodePool(
-                self.pictures.reader,
-                self.forward.model.transform,
-                n_workers=self.n_workers,
-                n_slots=N_SLOTS,
-                batch_rows=self.run.plan.batch_rows,
-            ) as pool:
-                self.forward.pin(pool.slots)
-                try:
-                    for batch, result, failures in self._results(pool, missing):
-                        self._collect(batch, result, failures, writer)
-                finally:
-                    self.forward.unpin(pool.slots)
+            with self._decoder() as decoder:
+                for batch, result, failures in self._results(decoder, missing):
+                    self._collect(batch, result, failures, writer)
         finally:
             writer.close()
+
+    @contextmanager
+    def _decoder(self) -> Iterator[DecodePool | DeviceDecoder]:
+        settings = {
+            "n_workers": self.n_workers,
+            "n_slots": N_SLOTS,
+            "batch_rows": self.run.plan.batch_rows,
+        }
+        reader, transform = self.pictures.reader, self.forward.model.transform
+        if self.decode == "gpu":
+            with DeviceDecoder(reader, transform, self.forward.device, **settings) as decoder:
+                yield decoder
+            return
+        with DecodePool(reader, transform, **settings) as pool:
+            self.forward.pin(pool.slots)
+            try:
+                yield pool
+            finally:
+                self.forward.unpin(pool.slots)
 
     def _batches(self, blocks: Sequence[int]) -> Iterator[Batch]:
         rows = self.run.plan.batch_rows
@@ -120,7 +133,7 @@ class ImagePass:
                 yield Batch(block, start, min(start + rows, end), last=start + rows >= end)
 
     def _results(
-        self, pool: DecodePool, blocks: Sequence[int]
+        self, decoder: DecodePool | DeviceDecoder, blocks: Sequence[int]
     ) -> Iterator[tuple[Batch, Result, list[Failure]]]:
         """Yield batches in order, one of them behind the model, so that it never waits for us."""
         free = deque(range(N_SLOTS))
@@ -132,12 +145,12 @@ class ImagePass:
             while following and free:
                 slot = free.popleft()
                 paths = self.pictures.paths[following.start : following.stop]
-                decoding.append((following, slot, pool.submit(slot, list(paths))))
+                decoding.append((following, slot, decoder.submit(slot, list(paths))))
                 following = next(batches, None)
             if decoding:
                 batch, slot, future = decoding.popleft()
                 failures = [Failure(batch.start + i, *why) for i, *why in future.result()]
-                result = self.forward(pool.slots[slot, : batch.stop - batch.start])
+                result = self.forward(decoder.pixels(slot, batch.stop - batch.start))
                 computing.append((batch, slot, result, failures))
             if len(computing) > 1 or not decoding:
                 batch, slot, result, failures = computing.popleft()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from embedstore.datasets.sources import Source
+from embedstore.encode.device import PRECISIONS
+from embedstore.errors import InvalidNameError, UnknownNameError
+from embedstore.models import LOADERS, parse
 from embedstore.prompts import ClassList, PromptSet
+from embedstore.store.names import checked_name
 
 #: Rows of a block: what a killed run loses at most. A CPU takes a minute for as many.
 BLOCK_ROWS = {"cpu": 1024, "cuda": 8192}
@@ -29,7 +34,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Models over data sets, with prompts."""
+    """Models over data sets, with prompts.
+
+    Raises
+    ------
+    EmbedStoreError
+        If a name is no folder name or stands twice, or a precision or kind of model is unknown:
+        before any picture is read.
+    """
 
     models: Sequence[tuple[str, str]]  # (name, SPEC)
     data: Sequence[tuple[str, Source]]  # (name, source)
@@ -37,8 +49,32 @@ class Request:
     classes: ClassList | None = None  # instead of each data set's own
     options: Options = Options()
 
+    def __post_init__(self) -> None:
+        _check_names("model", "--model NAME=SPEC", [name for name, _ in self.models])
+        _check_names("data set", "--data NAME=SOURCE", [name for name, _ in self.data])
+        for _, spec in self.models:
+            kind = parse(spec).kind
+            if kind not in LOADERS:
+                raise UnknownNameError("model kind", kind, LOADERS)
+        if self.options.precision not in PRECISIONS:
+            raise UnknownNameError("precision", self.options.precision, PRECISIONS)
+
+
+def _check_names(kind: str, remedy: str, names: Sequence[str]) -> None:
+    for name, count in Counter(names).items():
+        checked_name(kind, name)
+        if count > 1:
+            raise InvalidNameError(
+                f"two {kind}s are named {name!r}; give each a name of its own: {remedy}"
+            )
+
 
 def block_rows(n_rows: int, batch_rows: int, wanted: int) -> int:
     """Return the rows of a block: whole batches, no more than the data set needs."""
     whole = -(-min(wanted, max(n_rows, 1)) // batch_rows)
     return whole * batch_rows
+
+
+def limited_name(name: str, n_rows: int, n_whole: int) -> str:
+    """Return the name of a data set of which `n_rows` pictures of `n_whole` are taken."""
+    return name if n_rows == n_whole else f"{name}--limit-{n_rows}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
@@ -29,6 +30,7 @@ class Task:
 
 def work(
     connection: Connection,
+    siblings: Sequence[Connection],
     reader: Reader,
     transform: Transform,
     memory: Any,
@@ -40,6 +42,8 @@ def work(
     process dies or hangs, at which picture it did.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    for sibling in siblings:
+        sibling.close()
     slots = np.frombuffer(memory, np.uint8).reshape(shape)
     try:
         connection.send(None)

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 STORE = "embedstore.json"
+#: Folders of a store; whatever else lies beside them is the user's own.
+PARTS = ("datasets", "models", "results", "runs", "texts")
+
+
+def was_store(root: Path) -> bool:
+    """Whether `root` holds records of a store: folders called `models` are common elsewhere too."""
+    records = ("datasets/*/manifest.json", "models/*/model.json", "runs/*/*.json")
+    return any(next(root.glob(pattern), None) for pattern in records)
 
 
 def dataset(dataset: str) -> str:

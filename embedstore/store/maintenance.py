@@ -38,7 +38,10 @@ INFO = {
 def summary(store: Store) -> pl.DataFrame:
     """Return one row a model, data set and head: rows, failures, bytes, state."""
     rows: list[tuple[object, ...]] = []
-    for model in store.models:
+    for model in store.files.folders("models"):
+        if model not in store.models:
+            rows.append((model, None, None, 0, 0, 0, "model.json is missing"))
+            continue
         for dataset in store.files.folders(f"models/{model}/images"):
             rows += _run_rows(store.files, model, dataset)
         if not store.files.folders(f"models/{model}/images"):
@@ -115,7 +118,13 @@ def removable(store: Store, selection: Selection) -> list[str]:
     ]
     if selection.model is None:
         folders.append(layout.dataset(selection.dataset))
-    return [f for f in folders if files.path(f).is_dir()]
+    there = [f for f in folders if files.path(f).is_dir()]
+    if not there:
+        raise StoreError(
+            f"model {selection.model!r} has nothing over data set {selection.dataset!r}; "
+            f"see what there is with: embedstore info {files.root}"
+        )
+    return there
 
 
 def remove(store: Store, selection: Selection) -> list[str]:
@@ -151,8 +160,12 @@ def copy(
     n_bytes = 0
     chosen = [m for m in source.models if fnmatchcase(m, models)]
     sets = [d for d in source.datasets if fnmatchcase(d, datasets)]
+    if not chosen and models != "*":
+        raise UnknownNameError("model", models, source.models)
+    if not sets and datasets != "*":
+        raise UnknownNameError("data set", datasets, source.datasets)
     if not chosen and not sets:
-        raise UnknownNameError("model or data set", f"{models} {datasets}", source.models)
+        raise StoreError(f"{source.files.root} is empty; fill it with: embedstore encode")
     for folder in _folders_of(source, chosen, sets):
         n_bytes += _copy_folder(source.files, target.files, folder, progress)
     for model in chosen:

@@ -62,18 +62,19 @@ def scan(
     files: LocalFiles,
     runs: Sequence[OutcomeRun],
     models: dict[str, ModelRecord],
-    samples: dict[str, pl.LazyFrame],
+    samples: dict[str, pl.LazyFrame] | None,
 ) -> pl.LazyFrame:
     """Stack the runs' tables: RUN columns, factors, outcomes, and samples where they are given."""
     names = {c: pl.Enum(sorted({getattr(run, c) for run in runs})) for c in schema.RUN}
-    empty = pl.LazyFrame(schema={**names, **schema.FACTORS, **schema.OUTCOMES})
+    beside = {} if samples is None else schema.SAMPLES
+    empty = pl.LazyFrame(schema={**names, **schema.FACTORS, **schema.OUTCOMES, **beside})
     frames = [empty]
     for run in runs:
         factors = models[run.model].factors
         labels = [pl.lit(getattr(run, c), dtype=names[c]).alias(c) for c in schema.RUN]
         labels += [pl.lit(factors.get(f), dtype=t).alias(f) for f, t in schema.FACTORS.items()]
         table = pl.scan_parquet(checked_table(files, run)).select(*labels, *schema.OUTCOMES)
-        if run.dataset in samples:
+        if samples is not None:
             table = pl.concat([table, samples[run.dataset]], how="horizontal")
         frames.append(table)
-    return pl.concat(frames, how="diagonal" if samples else "vertical")
+    return pl.concat(frames, how="vertical" if samples is None else "diagonal")

@@ -180,7 +180,7 @@ class Store:
         """
         runs = self.outcome_runs(models, datasets, heads, space)
         records = {run.model: self.model(run.model) for run in runs}
-        beside = {run.dataset: self.samples(run.dataset).lazy() for run in runs if samples}
+        beside = {d: self.samples(d).lazy() for d in {r.dataset for r in runs}} if samples else None
         return outcomes.scan(self.files, runs, records, beside)
 
     def _run(self, folder: str, model: str, dataset: str) -> Manifest:
@@ -198,16 +198,15 @@ class Store:
 
 
 def _check_absent(files: LocalFiles, *, create: bool) -> None:
-    parts = [f for f in files.folders("") if f in ("models", "datasets", "texts", "runs")]
-    if parts:
+    if layout.was_store(files.root):
         raise StoreError(
-            f"{files.root} was a store but {layout.STORE} is missing from it; restore that file, or "
-            'write {"format": 1} back with: embedstore verify --repair'
+            f"{files.root} was a store but {layout.STORE} is missing from it; write it back with: "
+            f"embedstore verify --repair {files.root}"
         )
     if not create:
         raise StoreError(
-            f"there is no store at {files.root}; make one with: embedstore encode {files.root} "
-            "--model SPEC --data NAME=SOURCE"
+            f"there is no store at {files.root}; check the path, or make one with: embedstore "
+            f"encode {files.root} --model SPEC --data NAME=SOURCE"
         )
     if files.root.is_file():
         raise StoreError(f"{files.root} is a file; a store is a folder: choose another path")

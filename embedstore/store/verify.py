@@ -15,7 +15,7 @@ from typing import Literal
 
 from embedstore import schema
 from embedstore.accelerate import n_threads
-from embedstore.errors import DamagedError
+from embedstore.errors import DamagedError, StoreError
 from embedstore.store import layout
 from embedstore.store.files import ASIDE, LocalFiles, digest_of
 from embedstore.store.manifest import MANIFEST, FileEntry, read_entries, read_manifest
@@ -25,6 +25,7 @@ from embedstore.store.runs import PLAN, BlockRun
 from embedstore.store.shards import from_metadata, zarr_json
 
 State = Literal["damaged", "missing", "stale", "leftover"]
+_OURS = (layout.STORE, f".{layout.STORE}.", *(f"{part}/" for part in layout.PARTS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,16 @@ def verify(files: LocalFiles, progress: Callable[[int], None] = lambda _n: None)
         The store's.
     progress
         Called with the bytes read since the last call.
+
+    Raises
+    ------
+    StoreError
+        If there is no store.
     """
-    keys = list(files.walk())
+    if not files.exists(layout.STORE) and not layout.was_store(files.root):
+        raise StoreError(f"there is no store at {files.root}; check the path")
+    # What lies beside the store's own folders is none of ours, and never swept.
+    keys = [key for key in files.walk() if key.startswith(_OURS)]
     folders = _folders(keys)
     problems: dict[str, Problem] = {}
     expected: dict[str, tuple[str, FileEntry]] = {}

@@ -211,7 +211,7 @@ def test_resuming_under_other_versions_checks_stored_rows(tmp_path, pictures, en
     (folder / "manifest.json").unlink()
     (folder / "blocks/000002.json").unlink()
     (folder / "embeddings/c/2/0").unlink()
-    monkeypatch.setattr("embedstore.encode.encoder.provenance", lambda _device: {"torch": "99"})
+    monkeypatch.setattr("embedstore.encode.encoder.provenance", lambda *_: {"torch": "99"})
     real = toy_models.Projection.forward
     monkeypatch.setattr(toy_models.Projection, "forward", lambda m, x: real(m, x.flip(1)))
     with pytest.raises(IdentityError, match=r"begun elsewhere \(.*torch .* -> 99.*same embeddings"):
