@@ -164,7 +164,19 @@ def _check_records(
     for model in files.folders("models"):
         if not files.exists(layout.model_record(model)):
             yield Problem(layout.model_record(model), "missing", None)
+    yield from _check_foundations(files, folders)
     yield from _check_pointers(files, keys)
+
+
+def _check_foundations(files: LocalFiles, folders: set[str]) -> Iterator[Problem]:
+    """Check that what runs lean on is there: their data set, texts and head."""
+    for folder in sorted(f for f in folders if f.startswith("models/")):
+        _, model, kind, name, *rest = folder.split("/")
+        needed = {"images": layout.dataset(name), "texts": layout.texts(name)}.get(kind)
+        if kind == "logits":
+            needed = layout.head(model, rest[0])
+        if needed and not files.exists(f"{needed}/{MANIFEST}"):
+            yield Problem(f"{needed}/{MANIFEST}", "missing", None)
 
 
 def _vouched(

@@ -253,10 +253,10 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_with_more_space(disk, pictu
     remount(disk.folder, "size=8m")
     problems = verify(Store.open(store, create=True).files)
     assert all(p.harmless for p in problems), problems
+    repair(Store.open(store).files, problems)
     process = command(*arguments(store, pictures))
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
-    repair(Store.open(store).files, problems)
     assert verify(Store.open(store).files) == []
     assert Store.open(store).outcomes().collect().height == 46
 
