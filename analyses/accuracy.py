@@ -40,11 +40,16 @@ def accuracy(
         n_top1=pl.col("correct").sum(),
         n_top5=(pl.col("label_rank") < 5).sum(),
     )
-    counts = by_class.group_by(RUN).agg(
-        pl.col("n_samples", "n_left_out", "n_top1", "n_top5").sum().cast(pl.Int64),
-        mean_class_accuracy=(pl.col("n_top1") / pl.col("n_samples"))
-        .filter(pl.col("n_samples") > 0)
-        .mean(),
+    # Sorted, since a mean over classes in another order differs in its last digit.
+    counts = (
+        by_class.sort(*RUN, "label")
+        .group_by(RUN, maintain_order=True)
+        .agg(
+            pl.col("n_samples", "n_left_out", "n_top1", "n_top5").sum().cast(pl.Int64),
+            mean_class_accuracy=(pl.col("n_top1") / pl.col("n_samples"))
+            .filter(pl.col("n_samples") > 0)
+            .mean(),
+        )
     )
     measured = pl.col("n_samples") > 0
     return (

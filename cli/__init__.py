@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 class Commands(click.Group):
-    """A group that knows its commands' names before it imports them, and states errors in a line."""
+    """A group that knows its commands before it imports them, and states errors in a line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of their use."""

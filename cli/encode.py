@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli.arguments import pair, store_argument
+from cli.tables import format_option, show
 
 
 @click.command(params=[store_argument()])
@@ -70,11 +71,12 @@ from cli.arguments import pair, store_argument
     show_default=True,
     help="Where JPEGs are decoded; gpu changes pixels by a level or so.",
 )
+@format_option
 @click.option(
     "--dry-run", is_flag=True, help="Measure a few batches; say hours, bytes and what is there."
 )
 @click.option("--strict", is_flag=True, help="Exit with 3 if a picture could not be used.")
-def encode(store: str, **arguments: Any) -> None:
+def encode(store: str, format_: str, **arguments: Any) -> None:
     """Run models over data sets, once, into a store.
 
     What is finished is left alone, what was begun is resumed.
@@ -92,23 +94,24 @@ def encode(store: str, **arguments: Any) -> None:
     strict, dry_run = arguments.pop("strict"), arguments.pop("dry_run")
     request = _request(**arguments)
     if dry_run:
-        from cli.tables import show
         from embedstore.encode.estimate import estimate
 
         with progress() as reporter:
             frame = estimate(store, request, reporter)
-        show(frame, "table")
+        show(frame, format_)
         return
     from embedstore.encode.encoder import encode as run
     from embedstore.store import Store
 
+    for _, source in request.data:
+        source.listing()  # a source that is not there leaves no store behind
     with progress() as reporter:
         report = run(Store.open(store, create=True), request, reporter)
     for model, dataset in report.already:
         click.echo(f"{model} on {dataset}: already there, nothing to do", err=True)
-    for model, dataset, n_rows, n_failures in report.encoded:
-        failed = f", {n_failures} could not be used" if n_failures else ""
-        click.echo(f"{model} on {dataset}: {n_rows} pictures{failed}", err=True)
+    for done in report.encoded:
+        failed = f", {done.n_failures} could not be used" if done.n_failures else ""
+        click.echo(f"{done.model} on {done.dataset}: {done.n_rows} pictures{failed}", err=True)
     if report.encoded:
         click.echo(f"next: embedstore analyze accuracy {store}", err=True)
     if strict and report.n_failures:

@@ -29,7 +29,7 @@ format_option = click.option(
 
 
 def show(frame: pl.DataFrame, format_: str, output: Path | None = None, empty: str = "") -> None:
-    """Write a table to standard output or to a file; `empty` says what to do where it has no rows."""
+    """Write a table to standard output or a file; `empty` says what to do where it has no rows."""
     if format_ == "table" and frame.is_empty() and empty:
         click.echo(empty, err=True)
         return

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def verify(store: str, mend: bool, format_: str) -> None:
     """Read every byte of a store against its digests.
 
-    Each damaged or missing file is named, with the rows that it costs. Exits with 1 if there is one.
+    Names each damaged or missing file and the rows that it costs; exits with 1 if there is one.
 
     \b
     Examples:
@@ -61,10 +61,15 @@ def verify(store: str, mend: bool, format_: str) -> None:
 def _mend(store: str, files: LocalFiles, problems: list[Problem]) -> None:
     """Repair what can be, and say what is left to do."""
     from embedstore.errors import StoreError
+    from embedstore.store.repair import LEFTOVER_AGE, repair
     from embedstore.store.runs import PLAN
-    from embedstore.store.verify import repair
 
-    withdrawn = repair(files, problems)
+    withdrawn = repair(files, problems, leftover_age=LEFTOVER_AGE)
+    if any(files.exists(p.file) for p in problems if p.state == "leftover"):
+        click.echo(
+            "leftovers younger than ten minutes may belong to a running encode: left alone",
+            err=True,
+        )
     for folder in withdrawn:
         click.echo(f"withdrawn: {folder}", err=True)
     hopeless = [p.file for p in problems if p.file.endswith(f"/{PLAN}")]

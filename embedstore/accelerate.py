@@ -15,14 +15,15 @@ import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Sums may be reordered and fused so that they vectorise. NaN and infinity keep their meaning: `nnan`
-#: and `ninf` are left out, since kernels must see and refuse them.
+#: Sums may be reordered and fused so that they vectorise. NaN and infinity keep their meaning:
+#: `nnan` and `ninf` are left out, since kernels must see and refuse them.
 FAST_MATH = frozenset({"reassoc", "nsz", "contract", "arcp"})
 
 
 def njit(function: F) -> F:
     """Compile `function` without Python objects, cached on disk, GIL released."""
-    return cast("F", numba.njit(cache=True, nogil=True, fastmath=set(FAST_MATH))(function))
+    compiled = numba.njit(cache=True, nogil=True, fastmath=set(FAST_MATH))  # noqa: TID251
+    return cast("F", compiled(function))
 
 
 def n_threads() -> int:

@@ -24,7 +24,7 @@ class LabelSpace:
     labelled: bool  # whether the data set's labels count in this space
 
     def cut(self, logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """(N, C) -> (N, S): before the softmax, so that the classes left out take no probability."""
+        """(N, C) -> (N, S): before the softmax, so that classes left out take no probability."""
         if self.columns is None:
             return logits
         return np.ascontiguousarray(logits[:, self.columns])

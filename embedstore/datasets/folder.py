@@ -13,7 +13,9 @@ from embedstore.errors import DatasetError
 from embedstore.prompts import ClassList, resolve_classes
 
 #: Endings by which a file is taken for a picture; what is inside decides whether it is one.
-ENDINGS = frozenset(".jpg .jpeg .png .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .jp2 .avif".split())
+ENDINGS = frozenset(
+    ".avif .bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
+)
 
 
 @source_kind("folder")
@@ -33,7 +35,7 @@ class FolderSource(Source):
         """Return a reader of files below the folder."""
         return FolderReader(str(self.root))
 
-    def listing(self) -> Listing:
+    def list_pictures(self) -> Listing:
         """List all pictures."""
         if not self.root.is_dir():
             raise DatasetError(f"there is no folder {self.root}; check the path after folder:")
@@ -48,8 +50,8 @@ class FolderSource(Source):
         if len(top) < len(files):
             if top:
                 notices.append(
-                    f"{len(top)} pictures beside the class folders of {self.root} belong to no class "
-                    f"and are left out, such as {top[0][0][0]}"
+                    f"{len(top)} pictures beside the class folders of {self.root} belong to no "
+                    f"class and are left out, such as {top[0][0][0]}"
                 )
                 files = [f for f in files if len(f[0]) > 1]
             folders, empty = self._class_folders({f[0][0] for f in files})

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-
 import polars as pl
 
 from embedstore import schema
@@ -43,15 +42,22 @@ class Source(ABC):
     """A data set's pictures, before the store knows them."""
 
     spec: str  # as the user gave it
+    _listing: Listing | None = None
+
+    def listing(self) -> Listing:
+        """Return what the source holds; listed once."""
+        if self._listing is None:
+            self._listing = self.list_pictures()
+        return self._listing
 
     @abstractmethod
-    def listing(self) -> Listing:
+    def list_pictures(self) -> Listing:
         """List all pictures.
 
         Raises
         ------
         DatasetError
-            If there are none, or two share an id.
+            If there are none.
         """
 
     @abstractmethod

@@ -42,7 +42,8 @@ def resolve_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ModelError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); choose --device cpu"
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); "
+            "choose --device cpu"
         ) from error
     return device
 
@@ -106,7 +107,10 @@ class Forward:
             torch.cuda.cudart().cudaHostUnregister(memory.ctypes.data)
 
     def __call__(self, pixels: npt.NDArray[np.uint8] | Tensor) -> Result:
-        """(B, H, W, 3), on the host or the device -> a result under way. `pixels` must stay as they are until it arrived."""
+        """(B, H, W, 3), on the host or the device -> a result under way.
+
+        `pixels` must stay as they are until it arrived.
+        """
         import torch
 
         with torch.inference_mode():
@@ -116,7 +120,7 @@ class Forward:
             return self._returning(embeddings, logits)
 
     def _normalised(self, pixels: npt.NDArray[np.uint8] | Tensor) -> Tensor:
-        """(B, H, W, 3) uint8 -> (B, 3, H, W), bit for bit as torchvision's ToTensor and Normalize."""
+        """(B, H, W, 3) uint8 -> (B, 3, H, W), bit for bit as torchvision's transforms do."""
         import torch
 
         transform = self.model.transform
@@ -157,7 +161,7 @@ class Forward:
 
 
 def normalise_on_device(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32: (v / 255 - mean) / std, in torchvision's order."""
+    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32: (v / 255 - mean) / std, as torchvision does."""
     import torch
 
     m = torch.tensor(mean, device=pixels.device).view(1, 3, 1, 1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class DeviceDecoder:
         self._readers.shutdown(cancel_futures=True)
         self._decoder.shutdown(cancel_futures=True)
 
-    def __enter__(self) -> DeviceDecoder:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -128,7 +128,8 @@ def _n_pixels(data: bytes) -> int:
 
 def _fitted(picture: Tensor, transform: Transform) -> Tensor:
     """Resize and crop or pad on the device: (3, h, w) uint8 -> (H, W, 3) uint8."""
-    from torchvision.transforms.v2 import functional as F
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2.functional import center_crop, resize
 
     if transform.resize == "longest":  # padding in the middle: the CPU's code knows how
         import torch
@@ -138,7 +139,7 @@ def _fitted(picture: Tensor, transform: Transform) -> Tensor:
         whole = np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())
         return torch.from_numpy(fit(whole, transform)).to(picture.device)
     height, width = resized(picture.shape[1], picture.shape[2], transform)
-    interpolation = F.InterpolationMode(transform.interpolation)
-    scaled = F.resize(picture, [height, width], interpolation=interpolation, antialias=True)
-    cropped: Tensor = F.center_crop(scaled, list(transform.size)).permute(1, 2, 0)
+    interpolation = InterpolationMode(transform.interpolation)
+    scaled = resize(picture, [height, width], interpolation=interpolation, antialias=True)
+    cropped: Tensor = center_crop(scaled, list(transform.size)).permute(1, 2, 0)
     return cropped

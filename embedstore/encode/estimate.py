@@ -76,7 +76,8 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
             progress.notice(f"measuring {model_name} on {name}")
             rate = _images_per_second(forward, source.reader(), listing, request)
             n_rows = min(len(listing.paths), request.options.limit or len(listing.paths))
-            n_texts, n_classes = _texts(model, listing, request)
+            known = store.text_sets(model_name) if store else []
+            n_texts, n_classes = _texts(model, name, listing, request, known)
             text_rate = _texts_per_second(model) if n_texts else None
             done = _done(store, model_name, limited_name(name, n_rows, len(listing.paths)))
             left = n_rows - done
@@ -125,8 +126,10 @@ def _images_per_second(
         return batch * N_BATCHES / (time.perf_counter() - began)
 
 
-def _texts(model: Model, listing: Listing, request: Request) -> tuple[int, list[int]]:
-    """Return the count of texts to encode, and each head's classes."""
+def _texts(
+    model: Model, name: str, listing: Listing, request: Request, known: Sequence[str]
+) -> tuple[int, list[int]]:
+    """Return the count of texts left to encode, and each head's classes."""
     own = [len(model.own_head.class_ids)] if model.own_head else []
     classes = request.classes or listing.classes
     if not model.has_text or classes is None:
@@ -134,7 +137,8 @@ def _texts(model: Model, listing: Listing, request: Request) -> tuple[int, list[
     if request.classes is None and classes.name == imagenet().name:
         classes = imagenet()
     n_classes = len(classes.ids)
-    n_texts = sum(len(p.templates) for p in request.prompts) * n_classes
+    new = [p for p in request.prompts if f"{p.name}--{classes.name or name}" not in known]
+    n_texts = sum(len(p.templates) for p in new) * n_classes
     return n_texts, own + [n_classes] * len(request.prompts)
 
 

@@ -80,7 +80,7 @@ class ImagePass:
         self._block: Block | None = None
 
     def missing(self) -> list[int]:
-        """Blocks without embeddings, or without a native head's logits, which only a model gives."""
+        """Return the blocks without embeddings, or without logits that only the model gives."""
         blocks = set(self.run.missing())
         for head_run in self.heads:
             if head_run.head.native:
@@ -195,8 +195,8 @@ class ImagePass:
             path = self.pictures.paths[batch.start + i]
             what = "NaN or infinity" if not np.isfinite(embeddings[i]).all() else "more than 65,504"
             raise NonFiniteError(
-                f"the model gives {what} for row {batch.start + i} ({path}); nothing of its block is "
-                "stored: check its weights, or try --precision float32"
+                f"the model gives {what} for row {batch.start + i} ({path}); its block is not "
+                "stored: check the model's weights, or try --precision float32"
             )
         stored[failed] = np.nan
         return stored

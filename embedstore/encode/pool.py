@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +122,7 @@ class DecodePool:
         os.close(self._wake)
         os.close(self._awake)
 
-    def __enter__(self) -> DecodePool:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -130,7 +130,7 @@ class DecodePool:
 
     @property
     def _forks(self) -> bool:
-        return self._context.get_start_method() == "fork"
+        return bool(self._context.get_start_method() == "fork")
 
     def _started(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -217,8 +217,8 @@ class DecodePool:
         task, n_done = worker.task, worker.n_done
         if not worker.ready:
             raise EmbedStoreError(
-                f"a decoding process ended with exit code {code} before it had work; in a script, call "
-                'encode under: if __name__ == "__main__":'
+                f"a decoding process ended with exit code {code} before it had work; in a script, "
+                'call encode under: if __name__ == "__main__":'
             )
         self._workers[index] = self._started()
         if task is None:  # it died idle: nothing is lost
@@ -235,18 +235,14 @@ class DecodePool:
 def _context() -> Any:
     """Return how processes start: on Linux forked from this one, elsewhere anew.
 
-    A forked process shares all that is loaded here, compiled kernels too: 7 MB of its own instead of
-    130 for a server and its children, and no second to start (measured). That is safe for what it
-    does: it runs no torch, no polars and compiles nothing, so it needs no lock that another thread
-    of ours may have held.
+    A forked process shares all that is loaded here, compiled kernels too: 7 MB of its own instead
+    of 130 for a server and its children, and no second to start (measured). That is safe for what
+    it does: it runs no torch, no polars and compiles nothing, so it needs no lock that another
+    thread of ours may have held.
     """
     import embedstore.encode.warm  # noqa: F401  compiled before the fork, not after it
 
-    if sys.platform == "linux":
-        return mp.get_context("fork")
-    context = mp.get_context("forkserver" if sys.platform == "darwin" else "spawn")
-    context.set_forkserver_preload(["embedstore.encode.warm"])
-    return context
+    return mp.get_context("fork" if sys.platform == "linux" else "spawn")
 
 
 def _ended(code: int | None) -> str:

@@ -1,4 +1,4 @@
-"""When a run is resumed under other versions or on another device: does the model still agree?
+"""Whether a model still agrees when a run is resumed under other versions or on another device.
 
 Dimensions: B pictures, D embedding.
 """

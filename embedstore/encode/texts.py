@@ -5,19 +5,16 @@ Dimensions: M texts, B rows of a block, D embedding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from embedstore import schema
-from embedstore.encode.device import Precision
+from embedstore.encode.loading import Loaded
 from embedstore.encode.progress import Progress
 from embedstore.errors import NonFiniteError
 from embedstore.models.base import Model
-from embedstore.models.texts import embed_all_texts
+from embedstore.models.texts import BATCH_SIZE, embed_all_texts
 from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
 from embedstore.store.runs import BlockRun, Plan
@@ -28,51 +25,45 @@ F32 = npt.NDArray[np.float32]
 BLOCK_TEXTS = 2048
 
 
-def text_run(
-    store: Store, model: str, texts: str, dim: int, precision: Precision, batch_rows: int
-) -> BlockRun:
+def encode_texts(store: Store, loaded: Loaded, texts: str, progress: Progress) -> None:
+    """Encode what is missing of a text set, and finish its run."""
+    run = _planned(store, loaded, texts)
+    if run.manifest is not None:
+        return
+    missing = run.missing()
+    if missing:
+        _, frame = store.texts(texts)
+        known = KnownTexts(store, loaded.name)
+        left = sum(stop - start for start, stop in map(run.plan.rows, missing))
+        stage = f"{loaded.name}: texts {texts}"
+        progress.begin(stage, run.plan.n_rows, run.plan.n_rows - left, "texts")
+        for block in missing:
+            start, stop = run.plan.rows(block)
+            rows = frame["text"][start:stop]
+            embeddings = known.fill(rows, loaded.model, run.plan.batch_rows, progress)
+            _refuse_non_finite(embeddings, rows, start)
+            run.commit(block, {"embeddings": embeddings}, provenance=loaded.provenance)
+        progress.end()
+    run.finish()
+
+
+def _planned(store: Store, loaded: Loaded, texts: str) -> BlockRun:
     """Plan the encoding of a text set, or take over the plan that is there."""
     manifest = read_manifest(store.files, layout.texts(texts))
     assert manifest is not None, "the text set is committed before it is encoded"
     n_rows = int(manifest.facts["n_rows"])
     block_rows = min(BLOCK_TEXTS, n_rows)
+    shape = (n_rows, loaded.model.embedding_dim)
     plan = Plan(
         kind="text-embeddings",
         n_rows=n_rows,
         block_rows=block_rows,
-        batch_rows=batch_rows,
-        precision=precision,
+        batch_rows=BATCH_SIZE,
+        precision=loaded.precision,
         inputs={"texts": manifest.digest},
-        arrays=(lay_out(schema.TEXT_EMBEDDINGS, (n_rows, dim), block_rows),),
+        arrays=(lay_out(schema.TEXT_EMBEDDINGS, shape, block_rows),),
     )
-    return BlockRun.start(store.files, layout.text_embeddings(model, texts), plan)
-
-
-def encode_texts(
-    store: Store,
-    model_name: str,
-    texts: str,
-    run: BlockRun,
-    model: Model,
-    *,
-    provenance: Mapping[str, Any],
-    progress: Progress,
-) -> None:
-    """Encode the missing blocks of a text set and finish its run."""
-    missing = run.missing()
-    _, frame = store.texts(texts)
-    if missing:
-        known = KnownTexts(store, model_name)
-        done = run.plan.n_rows - sum(stop - start for start, stop in map(run.plan.rows, missing))
-        progress.begin(f"{model_name}: texts {texts}", run.plan.n_rows, done, "texts")
-        for block in missing:
-            start, stop = run.plan.rows(block)
-            rows = frame["text"][start:stop]
-            embeddings = known.fill(rows, model, run.plan.batch_rows, progress)
-            _refuse_non_finite(embeddings, rows, start)
-            run.commit(block, {"embeddings": embeddings}, provenance=provenance)
-        progress.end()
-    run.finish()
+    return BlockRun.start(store.files, layout.text_embeddings(loaded.name, texts), plan)
 
 
 class KnownTexts:

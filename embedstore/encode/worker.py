@@ -38,8 +38,8 @@ def work(
 ) -> None:
     """Prepare pictures until the connection closes.
 
-    A first message says that this process works. After each picture one follows, None or a failure, so that the parent knows, when this
-    process dies or hangs, at which picture it did.
+    A first message says that this process works. After each picture one follows, None or a
+    failure, so that the parent knows, when this process dies or hangs, at which picture it did.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
     for sibling in siblings:

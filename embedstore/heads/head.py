@@ -19,8 +19,8 @@ F32 = npt.NDArray[np.float32]
 class Head:
     """``logits = scale * f(x) @ weights.T + bias``, f bringing rows to unit length if `normalize`.
 
-    A head whose `weights` are None is native: the model's own classifier is no linear layer over its
-    embedding, so its logits are stored as the model gave them.
+    A head whose `weights` are None is native: the model's own classifier is no linear layer over
+    its embedding, so its logits are stored as the model gave them.
     """
 
     class_ids: tuple[str, ...]  # (C,) WordNet ids, or names where there are none
@@ -38,8 +38,8 @@ class Head:
         """(N, D) -> (N, C), in float32."""
         if self.weights is None:
             raise EmbedStoreError(
-                "this head is native: its logits come from the model alone, and there are no weights "
-                "to apply; use the stored logits"
+                "this head is native: its logits come from the model alone, and there are no "
+                "weights to apply; use the stored logits"
             )
         x = np.asarray(embeddings, dtype=np.float32)
         if self.normalize:
@@ -53,8 +53,7 @@ class Head:
 def unit(x: F32) -> F32:
     """Bring each row to unit length: (N, D) -> (N, D). A row of zeros stays zero."""
     norm = np.linalg.norm(x, axis=-1, keepdims=True)
-    unit_rows: F32 = x / np.where(norm == 0, np.float32(1), norm)
-    return unit_rows
+    return np.divide(x, np.where(norm == 0, np.float32(1), norm), dtype=np.float32)
 
 
 def zero_shot_weights(texts: F32, class_index: npt.NDArray[np.integer], n_classes: int) -> F32:

@@ -136,7 +136,7 @@ class HeadRun:
 
 
 def is_finished(store: Store, run: OutcomeRun) -> bool:
-    """Whether logits and outcomes of a head over a data set are committed, by the head that is there."""
+    """Whether logits and outcomes are committed, of the head that the model has now."""
     logits = read_manifest(store.files, layout.logits(run.model, run.dataset, run.head))
     head = read_manifest(store.files, layout.head(run.model, run.head))
     outcomes_ = read_manifest(store.files, run.folder)

@@ -58,8 +58,8 @@ def save_head(
     data = read_checked(store.files, layout.head(model, name), "head.json", manifest)
     if data != contents["head.json"]:
         raise IdentityError(
-            f"model {model!r} has another head named {name!r} in the store (other classes, scale or "
-            f"origin); remove it with: embedstore rm STORE --model {model}, or rename your prompts"
+            f"model {model!r} has another head named {name!r} in the store (other classes, scale "
+            f"or origin); give this model another name, --model NAME=SPEC, or your prompts' file"
         )
     return manifest
 

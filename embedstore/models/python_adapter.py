@@ -143,8 +143,10 @@ def _function(spec: ModelSpec) -> Callable[[], object]:
     function = getattr(module, name, None)
     if not callable(function):
         choices = [
-            n for n, value in vars(module).items() if callable(value) and not n.startswith("_")
+            n
+            for n, value in vars(module).items()
+            if callable(value) and getattr(value, "__module__", None) == module.__name__
         ]
-        raise unknown(f"function of module {module_name!r}", name, choices)
+        raise unknown(f"function in module {module_name}:", name, choices)
     result: Callable[[], object] = function
     return result

@@ -74,12 +74,10 @@ class StoredArray:
     def __getitem__(self, rows: Any) -> npt.NDArray[Any]:
         """Select rows by number, slice, mask or list of numbers; further dimensions as in NumPy."""
         if isinstance(rows, tuple):
-            rows, rest = rows[0], (slice(None), *rows[1:])
-            return (
-                self[rows][rest]
-                if np.ndim(rows) or isinstance(rows, slice)
-                else self[rows][rest[1:]]
-            )
+            rows, rest = rows[0], rows[1:]
+            many = isinstance(rows, slice) or np.ndim(rows) > 0
+            part: npt.NDArray[Any] = self[rows][(slice(None), *rest) if many else rest]
+            return part
         if isinstance(rows, slice):
             start, stop, step = rows.indices(len(self))
             if step == 1:

@@ -1,7 +1,7 @@
 """Files of a store, addressed by keys relative to its root. Knows bytes, not what they mean.
 
-Every file is created whole, once: written aside, flushed, linked under its name only if that is free,
-its folder flushed. So a reader sees a file complete or not at all, whoever is killed when.
+Every file is created whole, once: written aside, flushed, linked under its name only if that is
+free, its folder flushed. So a reader sees a file complete or not at all, whoever is killed when.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import mmap
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
@@ -60,6 +61,13 @@ class LocalFiles:
         """Return the file's size in bytes; :class:`FileNotFoundError` if it is not there."""
         return self.path(key).stat().st_size
 
+    def age(self, key: str) -> float:
+        """Return the seconds since the file was written; 0 if it has gone meanwhile."""
+        try:
+            return max(0.0, time.time() - self.path(key).stat().st_mtime)
+        except FileNotFoundError:
+            return 0.0
+
     def map(self, key: str) -> mmap.mmap:
         """Return the file mapped into memory, read-only; :class:`FileNotFoundError` as above."""
         with self.path(key).open("rb") as file:
@@ -93,7 +101,7 @@ class LocalFiles:
             self.path(key).unlink(missing_ok=True)
 
     def delete_folder(self, key: str) -> None:
-        """Remove the folder and all below it; its manifest goes first, so it ceases to exist at once."""
+        """Remove the folder and all below it: manifests first, so that it is gone at once."""
         folder = self.path(key)
         self._checked = {k for k in self._checked if not k.startswith(f"{key}/")}
         with _stated(self.root):
@@ -134,7 +142,7 @@ class LocalFiles:
 
 @contextmanager
 def _aside(target: Path, data: Buffer) -> Iterator[Path]:
-    """Write `data`, flushed, beside `target` under a name of its own; remove that name afterwards."""
+    """Write `data`, flushed, beside `target` under a name of its own; then remove that name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
     try:

@@ -128,7 +128,7 @@ def removable(store: Store, selection: Selection) -> list[str]:
 
 
 def remove(store: Store, selection: Selection) -> list[str]:
-    """Remove a model, a data set, or one model's run over a data set; return the folders removed."""
+    """Remove a model, a data set, or one's run over the other; return the folders removed."""
     folders = removable(store, selection)
     models = [selection.model] if selection.model else store.files.folders("models")
     for model in models:

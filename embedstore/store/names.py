@@ -16,7 +16,7 @@ def checked_name(kind: str, name: str) -> str:
     Raises
     ------
     InvalidNameError
-        If it is empty or too long, begins with a dot, or holds a slash, `..` or a control character.
+        If it is empty or too long, begins with a dot, or holds a slash, `..`, a control character.
     """
     problem = _problem(name)
     if problem:

@@ -56,8 +56,8 @@ class Store:
         record = read_record(files.read(layout.STORE), f"{path}/{layout.STORE}")
         if record["format"] > schema.FORMAT:
             raise StoreError(
-                f"the store {path} has format {record['format']}, newer than {schema.FORMAT}, which "
-                "this embedstore reads; update it: pip install --upgrade embedstore"
+                f"the store {path} has format {record['format']}, newer than {schema.FORMAT}, "
+                "which this embedstore reads; update it: pip install --upgrade embedstore"
             )
         return cls(files)
 

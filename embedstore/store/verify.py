@@ -1,4 +1,4 @@
-"""Reading every byte of a store against its digests, and mending what can be mended.
+"""Reading every byte of a store against its digests.
 
 Three kinds of file: records that carry their own digest, files that a manifest or a block's record
 names with theirs, and the rest, which no reader ever opens.
@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from embedstore import schema
 from embedstore.accelerate import n_threads
 from embedstore.errors import DamagedError, StoreError
 from embedstore.store import layout
 from embedstore.store.files import ASIDE, LocalFiles, digest_of
 from embedstore.store.manifest import MANIFEST, FileEntry, read_entries, read_manifest
-from embedstore.store.pointers import finished, write_pointer
-from embedstore.store.records import read_record, write_record
+from embedstore.store.pointers import finished
+from embedstore.store.records import read_record
 from embedstore.store.runs import PLAN, BlockRun
 from embedstore.store.shards import from_metadata, zarr_json
 
@@ -79,58 +78,6 @@ def verify(files: LocalFiles, progress: Callable[[int], None] = lambda _n: None)
         if key not in expected and key not in problems and not _is_record(key):
             problems[key] = Problem(key, "leftover", None)
     return sorted(problems.values(), key=lambda p: p.file)
-
-
-def repair(files: LocalFiles, problems: list[Problem]) -> list[str]:
-    """Sweep leftovers, rebuild caches, and withdraw what is damaged, so that encoding refills it.
-
-    Returns
-    -------
-    list of str
-        The folders that are unfinished now: running the same encode command again completes them. A
-        damaged plan is beyond mending: its folder must be removed.
-    """
-    withdrawn: set[str] = set()
-    for problem in problems:
-        name = PurePosixPath(problem.file).name
-        if problem.state == "leftover" or problem.file.startswith("runs/"):
-            files.delete(problem.file)
-        elif problem.file == layout.STORE:
-            files.replace(layout.STORE, write_record({"format": schema.FORMAT}))
-        elif name == "zarr.json" and _rewrite_zarr_json(files, problem.file):
-            continue
-        elif name != PLAN:
-            _withdraw(files, problem, withdrawn)
-        else:
-            withdrawn.add(_folder_of(problem.file))
-    for model in files.folders("models"):
-        for dataset in files.folders(f"models/{model}/images"):
-            write_pointer(files, model, dataset)
-    return sorted(withdrawn)
-
-
-def _withdraw(files: LocalFiles, problem: Problem, withdrawn: set[str]) -> None:
-    """Delete a file, and first what says that it is there: the folder's manifest, its block's record."""
-    folder = _folder_of(problem.file)
-    files.delete(f"{folder}/{MANIFEST}")
-    run = BlockRun.planned(files, folder)
-    if run is not None and problem.rows is not None:
-        for block in range(run.plan.n_blocks):
-            start, stop = run.plan.rows(block)
-            if start <= problem.rows[1] and problem.rows[0] < stop:
-                files.delete(f"{folder}/blocks/{block:06d}.json")
-    files.delete(problem.file)
-    withdrawn.add(folder)
-
-
-def _rewrite_zarr_json(files: LocalFiles, key: str) -> bool:
-    """Write a run's `zarr.json` again from its plan; return whether there is one."""
-    run = BlockRun.planned(files, _folder_of(key))
-    if run is None:
-        return False
-    array = next(a for a in run.plan.arrays if a.name == PurePosixPath(key).parent.name)
-    files.replace(key, zarr_json(array))
-    return True
 
 
 def _folders(keys: list[str]) -> set[str]:
@@ -298,7 +245,7 @@ def _readable(files: LocalFiles, key: str) -> bool:
     return True
 
 
-def _folder_of(key: str) -> str:
+def folder_of(key: str) -> str:
     """Return the committed folder that a file belongs to."""
     parts = key.split("/")
     depth = {"datasets": 2, "texts": 2}.get(parts[0])

@@ -31,7 +31,10 @@ def encode(directory: str, pictures: str, store: str) -> None:
 
     models = [("probe", f"open_clip:{directory}")]
     data = [("pictures", open_source(f"folder:{pictures}"))]
-    run(Store.open(Path(store), create=True), Request(models, data, [], options=Options(batch_size=BATCH)))
+    run(
+        Store.open(Path(store), create=True),
+        Request(models, data, [], options=Options(batch_size=BATCH)),
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Peak memory of encoding above a bare forward loop, at 1,000 and at 20,000 pictures.
 
-Memory is the proportional set size of the whole process tree: pages that processes share count once.
+Memory is the proportional set size of the process tree: pages that are shared count once.
 """
 
 from __future__ import annotations

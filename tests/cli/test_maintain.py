@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -59,6 +60,9 @@ def test_leftovers_cost_nothing_and_are_swept(call, store):
     said = call("verify", "s", "--format", "json")
     assert said.exit_code == 0
     assert [r["state"] for r in json.loads(said.stdout)] == ["leftover"]
+    assert "may belong to a running encode" in call("verify", "s", "--repair").stderr
+    assert aside.exists()
+    os.utime(aside, (0, 0))
     assert call("verify", "s", "--repair").stderr == "mended\n"
     assert not aside.exists()
 

@@ -30,7 +30,9 @@ def test_real_models_reach_their_figures_and_a_second_prompt_costs_no_image_pass
     assert second.already == [("lite0", "sample")]
 
     table = analysis.run("accuracy", store)
-    accuracy = dict(zip(table["head"], table.select("top1_accuracy", "top5_accuracy").rows(), strict=True))
+    accuracy = dict(
+        zip(table["head"], table.select("top1_accuracy", "top5_accuracy").rows(), strict=True)
+    )
     assert accuracy["own"] == (pytest.approx(0.797, abs=0.003), pytest.approx(0.953, abs=0.003))
     assert accuracy["photo--imagenet"][0] == pytest.approx(0.606, abs=0.005)
     assert accuracy["name--imagenet"][0] == pytest.approx(0.453, abs=0.005)

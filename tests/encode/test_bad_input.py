@@ -22,7 +22,8 @@ from embedstore.encode.request import Options, Request
 from embedstore.errors import DatasetError, EmbedStoreError, ModelError, StoreError
 from embedstore.kernels.normalise import normalise
 from embedstore.store.records import write_record
-from embedstore.store.verify import repair, verify
+from embedstore.store.repair import repair
+from embedstore.store.verify import verify
 
 SMALL = ("--batch-size", "2", "--block-rows", "4", "--workers", "1")
 

@@ -35,7 +35,9 @@ def test_precisions():
 
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("resize", ["shortest", "squash", "longest"])
-def test_decoding_on_the_device_is_a_level_away_from_the_cpus(imagenet_sample, tmp_path, device, resize):
+def test_decoding_on_the_device_is_a_level_away_from_the_cpus(
+    imagenet_sample, tmp_path, device, resize
+):
     transform = Transform(size=(64, 64), resize_to=(72, 72), resize=resize)
     paths = [str(p.relative_to(imagenet_sample)) for p in sorted(imagenet_sample.glob("*/*"))[:6]]
     with DeviceDecoder(
@@ -89,5 +91,7 @@ def test_cuda_agrees_with_the_cpu(environment, precision):
     forward.pin(pixels)
     found, _ = forward(pixels).arrays()
     forward.unpin(pixels)
-    cosine = (expected * found).sum(1) / np.linalg.norm(expected, axis=1) / np.linalg.norm(found, axis=1)
+    cosine = (
+        (expected * found).sum(1) / np.linalg.norm(expected, axis=1) / np.linalg.norm(found, axis=1)
+    )
     assert cosine.min() >= 0.999

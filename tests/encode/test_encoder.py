@@ -122,7 +122,7 @@ def test_a_second_identical_call_does_nothing_and_loads_nothing(encoded, picture
 
 def test_a_second_data_set_leaves_the_first_alone(encoded, pictures, tmp_path):
     shutil.copytree(pictures / "cat", tmp_path / "flat")
-    report, heard = run(encoded.files.root, tmp_path / "flat", data="flat")
+    report, _ = run(encoded.files.root, tmp_path / "flat", data="flat")
     assert report.n_images == 12
     assert encoded.samples("flat")["label"].null_count() == 12
     kept = encoded.outcomes(datasets="flat").collect()
@@ -142,7 +142,9 @@ def test_another_batch_size_is_ignored_with_a_notice(tmp_path, pictures, environ
     assert BlockRun.planned(Store.open(store).files, "models/toy/images/pets").plan.batch_rows == 4
 
 
-def test_limit_takes_evenly_spaced_pictures_under_a_name_of_its_own(tmp_path, pictures, environment):
+def test_limit_takes_evenly_spaced_pictures_under_a_name_of_its_own(
+    tmp_path, pictures, environment
+):
     run(tmp_path / "store", pictures, limit=8)
     store = Store.open(tmp_path / "store")
     assert store.datasets == ["pets--limit-8"]
@@ -153,7 +155,9 @@ def test_changed_pictures_under_one_name_are_refused(encoded, pictures, tmp_path
     changed = tmp_path / "changed"
     shutil.copytree(pictures, changed)
     Image.new("RGB", (30, 30)).save(changed / "cat" / "001.jpg")
-    with pytest.raises(DatasetError, match=r"'pets' is in the store with other content .*--data NAME"):
+    with pytest.raises(
+        DatasetError, match=r"'pets' is in the store with other content .*--data NAME"
+    ):
         run(encoded.files.root, changed)
 
 
@@ -190,7 +194,9 @@ def test_names_that_cannot_be_folders_are_refused(tmp_path, pictures, environmen
         run(tmp_path / "store", pictures, data=name)
 
 
-def test_nan_from_the_model_names_the_row_and_keeps_the_store_clean(tmp_path, pictures, environment):
+def test_nan_from_the_model_names_the_row_and_keeps_the_store_clean(
+    tmp_path, pictures, environment
+):
     with pytest.raises(NonFiniteError, match=r"NaN or infinity for row 0 \(bird/000.jpg\)"):
         run(tmp_path / "store", pictures, "broken")
     assert verify(Store.open(tmp_path / "store").files) == []
@@ -202,7 +208,9 @@ def test_a_model_without_head_keeps_embeddings_alone(tmp_path, pictures, environ
     assert Store.open(tmp_path / "store").outcome_runs() == []
 
 
-def test_resuming_under_other_versions_checks_stored_rows(tmp_path, pictures, environment, monkeypatch):
+def test_resuming_under_other_versions_checks_stored_rows(
+    tmp_path, pictures, environment, monkeypatch
+):
     import toy_models
 
     store = tmp_path / "store"
@@ -211,26 +219,32 @@ def test_resuming_under_other_versions_checks_stored_rows(tmp_path, pictures, en
     (folder / "manifest.json").unlink()
     (folder / "blocks/000002.json").unlink()
     (folder / "embeddings/c/2/0").unlink()
-    monkeypatch.setattr("embedstore.encode.encoder.provenance", lambda *_: {"torch": "99"})
+    monkeypatch.setattr("embedstore.encode.loading.provenance", lambda *_: {"torch": "99"})
     real = toy_models.Projection.forward
     monkeypatch.setattr(toy_models.Projection, "forward", lambda m, x: real(m, x.flip(1)))
     with pytest.raises(IdentityError, match=r"begun elsewhere \(.*torch .* -> 99.*same embeddings"):
         run(store, pictures)
     monkeypatch.setattr(toy_models.Projection, "forward", real)
     _, heard = run(store, pictures)
-    assert any("16 stored rows agree" in notice or "stored rows agree" in notice for notice in heard.notices)
+    assert any(
+        "16 stored rows agree" in notice or "stored rows agree" in notice
+        for notice in heard.notices
+    )
     assert verify(Store.open(store).files) == []
 
 
 def test_records_name_versions_and_device(encoded):
-    record = json.loads((encoded.files.root / "models/toy/images/pets/blocks/000000.json").read_text())
+    record = json.loads(
+        (encoded.files.root / "models/toy/images/pets/blocks/000000.json").read_text()
+    )
     assert {"torch", "python", "device", "pillow", "simplejpeg"} <= set(record["provenance"])
     identity = encoded.model("toy").identity
     assert {"weights", "architecture", "tokenizer", "transform", "precision"} <= set(identity)
 
 
 @pytest.mark.parametrize(
-    ("n_rows", "batch", "wanted", "rows"), [(19, 32, 1024, 32), (1000, 32, 1024, 1024), (5000, 3, 1024, 1026)]
+    ("n_rows", "batch", "wanted", "rows"),
+    [(19, 32, 1024, 32), (1000, 32, 1024, 1024), (5000, 3, 1024, 1026)],
 )
 def test_blocks_are_whole_batches_and_no_larger_than_needed(n_rows, batch, wanted, rows):
     assert block_rows(n_rows, batch, wanted) == rows

@@ -13,7 +13,8 @@ import pytest
 
 from embedstore import Store
 from embedstore.errors import DamagedError
-from embedstore.store.verify import repair, verify
+from embedstore.store.repair import repair
+from embedstore.store.verify import verify
 
 #: 46 pictures in 12 blocks, each two batches.
 SMALL = ("--batch-size", "2", "--block-rows", "4", "--workers", "2")
@@ -53,12 +54,16 @@ def test_killed_ten_times_and_resumed_gives_the_same_bits(quiet, tmp_path, pictu
     while n_killed < 10:
         process = command(*arguments(store, pictures, model), TOY_SECONDS="0.03")
         _wait_for_plan(store, process, chance.uniform(0, 0.3 * seconds))
-        children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        children = (
+            psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        )
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             n_killed += 1
         process.communicate()
-        assert psutil.wait_procs(children, timeout=20)[1] == []  # decoding processes end by themselves
+        assert (
+            psutil.wait_procs(children, timeout=20)[1] == []
+        )  # decoding processes end by themselves
         if process.returncode == 0:
             _lose_some_blocks(store, chance)
     _, errors = command(*arguments(store, pictures, model)).communicate(timeout=120)
@@ -73,9 +78,7 @@ def test_two_workers_that_race_and_are_killed_agree(quiet, tmp_path, pictures, c
     model, expected, seconds = quiet
     chance, store = random.Random(1), tmp_path / "raced"
     for _ in range(2):
-        racers = [
-            command(*arguments(store, pictures, model), TOY_SECONDS="0.03") for _ in range(2)
-        ]
+        racers = [command(*arguments(store, pictures, model), TOY_SECONDS="0.03") for _ in range(2)]
         _wait_for_plan(store, racers[0], chance.uniform(0, 0.3 * seconds))
         for racer in racers:
             racer.send_signal(signal.SIGKILL)

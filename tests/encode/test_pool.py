@@ -67,7 +67,11 @@ def test_bad_bytes_and_missing_files_are_failures_and_their_rows_are_zero(folder
     with pool(folder) as decoding:
         decoding.slots[:] = 99
         failures = decoding.submit(0, ["1.png", "bad.png", "gone.png", "raise", "2.png"]).result(30)
-        assert [(i, stage) for i, stage, _ in failures] == [(1, "decode"), (2, "read"), (3, "decode")]
+        assert [(i, stage) for i, stage, _ in failures] == [
+            (1, "decode"),
+            (2, "read"),
+            (3, "decode"),
+        ]
         assert "ZeroDivisionError" in failures[2][2]
         assert not decoding.slots[0, 1:4].any()
         assert decoding.slots[0, 4].any()

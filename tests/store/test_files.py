@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -25,9 +26,8 @@ def test_of_racing_writers_exactly_one_creates_the_file(tmp_path):
     files = LocalFiles(tmp_path)
     for round_ in range(20):
         with ThreadPoolExecutor(8) as pool:
-            created = list(
-                pool.map(lambda i: files.create(f"f{round_}", bytes([i]) * 99), range(8))
-            )  # noqa: B023
+            data = [bytes([i]) * 99 for i in range(8)]
+            created = list(pool.map(partial(files.create, f"f{round_}"), data))
         assert sum(created) == 1
         assert files.read(f"f{round_}") == bytes([created.index(True)]) * 99
     assert files.leftovers() == []

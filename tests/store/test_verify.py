@@ -13,8 +13,9 @@ from embedstore.heads.run import HeadRun, derive
 from embedstore.heads.stored import load_head
 from embedstore.labels import label_space
 from embedstore.store.files import LocalFiles
+from embedstore.store.repair import repair
 from embedstore.store.runs import BlockRun
-from embedstore.store.verify import repair, verify
+from embedstore.store.verify import verify
 from embedstore.testing.stores import random_store
 
 

@@ -1,0 +1,68 @@
+"""A model on its device, its identity checked against the store's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from embedstore.encode.device import Precision, provenance, resolve_device, resolve_precision
+from embedstore.encode.progress import Progress
+from embedstore.encode.request import Options
+from embedstore.store import Store
+from embedstore.store.contents import ModelRecord, save_model
+
+if TYPE_CHECKING:
+    import torch
+
+    from embedstore.models.base import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready to run."""
+
+    name: str
+    model: Model
+    device: torch.device
+    precision: Precision
+    provenance: Mapping[str, Any]
+
+    @property
+    def device_kind(self) -> str:
+        """`cuda` or `cpu`: which defaults hold."""
+        return "cuda" if self.device.type == "cuda" else "cpu"
+
+
+def load_model(store: Store, name: str, spec: str, options: Options, progress: Progress) -> Loaded:
+    """Load a model, record it in the store, and move it to its device.
+
+    Raises
+    ------
+    IdentityError
+        If the store knows a model of that name with another identity.
+    """
+    import torch
+
+    from embedstore.models import load
+
+    device = resolve_device(options.device)
+    precision = resolve_precision(options.precision, device.type)
+    progress.notice(f"loading {spec}")
+    model = load(spec)
+    for note in model.notes:
+        progress.notice(f"{name}: {note}")
+    ran = provenance(device, model.notes)
+    decoder = "torchvision" if options.decode == "gpu" else "libjpeg"
+    record = ModelRecord(
+        name=name,
+        spec=spec,
+        identity={**model.identity, "precision": precision, "decoder": decoder},
+        embedding_dim=model.embedding_dim,
+        has_text=model.has_text,
+        has_own_head=model.own_head is not None,
+        provenance=ran,
+    )
+    save_model(store.files, record)
+    model.to(device, getattr(torch, precision), compile=options.compile)
+    return Loaded(name, model, device, precision, ran)

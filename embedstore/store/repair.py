@@ -1,0 +1,89 @@
+"""Mending what a damaged store can mend by itself."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from embedstore import schema
+from embedstore.errors import DamagedError
+from embedstore.store import layout
+from embedstore.store.files import LocalFiles
+from embedstore.store.manifest import MANIFEST
+from embedstore.store.pointers import write_pointer
+from embedstore.store.records import write_record
+from embedstore.store.runs import PLAN, BlockRun
+from embedstore.store.shards import zarr_json
+from embedstore.store.verify import Problem, folder_of
+
+#: Seconds after which a leftover is taken for a dead writer's.
+LEFTOVER_AGE = 600.0
+
+
+def repair(files: LocalFiles, problems: list[Problem], *, leftover_age: float = 0.0) -> list[str]:
+    """Sweep leftovers, rebuild caches, and withdraw what is damaged, so that encoding refills it.
+
+    Parameters
+    ----------
+    files, problems
+        The store's, and what :func:`embedstore.store.verify.verify` says of them.
+    leftover_age
+        Seconds that a leftover must have lain still: a younger one may belong to a running encode.
+
+    Returns
+    -------
+    list of str
+        The folders that are unfinished now: running the same encode command again completes them. A
+        damaged plan is beyond mending: its folder must be removed.
+    """
+    withdrawn: set[str] = set()
+    for problem in problems:
+        name = PurePosixPath(problem.file).name
+        if problem.state == "leftover":
+            if files.age(problem.file) >= leftover_age:
+                files.delete(problem.file)
+        elif problem.file.startswith("runs/"):
+            files.delete(problem.file)
+        elif problem.file == layout.STORE:
+            files.replace(layout.STORE, write_record({"format": schema.FORMAT}))
+        elif name == "zarr.json" and _rewrite_zarr_json(files, problem.file):
+            continue
+        elif name != PLAN:
+            _withdraw(files, problem, withdrawn)
+        else:
+            withdrawn.add(folder_of(problem.file))
+    for model in files.folders("models"):
+        for dataset in files.folders(f"models/{model}/images"):
+            write_pointer(files, model, dataset)
+    return sorted(withdrawn)
+
+
+def _withdraw(files: LocalFiles, problem: Problem, withdrawn: set[str]) -> None:
+    """Delete a file, and first what says that it is there: manifest and block's record."""
+    folder = folder_of(problem.file)
+    files.delete(f"{folder}/{MANIFEST}")
+    run = _planned(files, folder)
+    if run is not None and problem.rows is not None:
+        for block in range(run.plan.n_blocks):
+            start, stop = run.plan.rows(block)
+            if start <= problem.rows[1] and problem.rows[0] < stop:
+                files.delete(f"{folder}/blocks/{block:06d}.json")
+    files.delete(problem.file)
+    withdrawn.add(folder)
+
+
+def _rewrite_zarr_json(files: LocalFiles, key: str) -> bool:
+    """Write a run's `zarr.json` again from its plan; return whether there is one."""
+    run = _planned(files, folder_of(key))
+    if run is None:
+        return False
+    array = next(a for a in run.plan.arrays if a.name == PurePosixPath(key).parent.name)
+    files.replace(key, zarr_json(array))
+    return True
+
+
+def _planned(files: LocalFiles, folder: str) -> BlockRun | None:
+    """Return the folder's run, or None where its plan is missing or damaged too."""
+    try:
+        return BlockRun.planned(files, folder)
+    except DamagedError:
+        return None
