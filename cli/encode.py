@@ -49,7 +49,10 @@ from cli.tables import format_option, show
 @click.option("--batch-size", default="auto", show_default=True, metavar="N|auto")
 @click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N")
 @click.option(
-    "--workers", type=click.IntRange(1), metavar="N", help="Decoding processes.  [default: cores]"
+    "--workers",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Decoding processes.  [default: a core each beside a GPU, else one for four cores]",
 )
 @click.option(
     "--limit",

@@ -11,14 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from embedstore import schema
-from embedstore.accelerate import n_threads
 from embedstore.encode.device import Forward
 from embedstore.encode.images import ImagePass, Pictures
 from embedstore.encode.loading import Loaded, load_model
 from embedstore.encode.progress import Progress
 from embedstore.encode.provenance import check_reproduces
 from embedstore.encode.registration import Dataset, register
-from embedstore.encode.request import BATCH_ROWS, BLOCK_ROWS, Options, Request, block_rows
+from embedstore.encode.request import (
+    BATCH_ROWS,
+    BLOCK_ROWS,
+    Options,
+    Request,
+    block_rows,
+    n_workers,
+)
 from embedstore.encode.zero_shot import zero_shot_head
 from embedstore.heads.head import Head
 from embedstore.heads.run import HeadRun, derive, is_finished
@@ -177,7 +183,7 @@ class Encoder:
             head_runs,
             Pictures(dataset.source.reader(), samples["path"], samples["n_bytes"].to_numpy()),
             Forward(loaded.model, loaded.device, loaded.precision),
-            n_workers=self.options.workers or n_threads(),
+            n_workers=self.options.workers or n_workers(loaded.device_kind),
             decode=self.options.decode,
             provenance=loaded.provenance,
             progress=self.progress,

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from embedstore.accelerate import n_threads
 from embedstore.datasets.sources import Listing
 from embedstore.encode.device import Forward, resolve_device, resolve_precision
 from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
-from embedstore.encode.request import BATCH_ROWS, Request, limited_name
+from embedstore.encode.request import BATCH_ROWS, Request, limited_name, n_workers
 from embedstore.prompts import imagenet
 from embedstore.schema import EMBEDDINGS, LOGITS, MAXIMUM
 from embedstore.store import Store, layout
@@ -103,14 +102,15 @@ def _images_per_second(
 ) -> float:
     """Time batches of evenly spaced pictures, decoded while the model computes."""
     options = request.options
-    batch = options.batch_size or BATCH_ROWS["cuda" if forward.device.type == "cuda" else "cpu"]
+    kind = "cuda" if forward.device.type == "cuda" else "cpu"
+    batch = options.batch_size or BATCH_ROWS[kind]
     n_images = batch * (N_BATCHES + 1)
     rows = [i * len(listing.paths) // n_images for i in range(n_images)]
     batches = [[listing.paths[r] for r in rows[i : i + batch]] for i in range(0, n_images, batch)]
     with DecodePool(
         reader,  # type: ignore[arg-type]
         forward.model.transform,
-        n_workers=options.workers or n_threads(),
+        n_workers=options.workers or n_workers(kind),
         n_slots=2,
         batch_rows=batch,
     ) as pool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from embedstore.encode.device import Precision, provenance, resolve_device, resolve_precision
+from embedstore.encode.heap import keep_freed_memory
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import Options
 from embedstore.store import Store
@@ -48,6 +49,8 @@ def load_model(store: Store, name: str, spec: str, options: Options, progress: P
 
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device.type)
+    if device.type == "cpu":
+        keep_freed_memory()
     progress.notice(f"loading {spec}")
     model = load(spec)
     for note in model.notes:
