@@ -49,7 +49,7 @@ def demo(folder: Path) -> None:
         f"  embedstore analyze accuracy {made.store} --format json\n"
         f"  embedstore encode {made.store} --model image-text=open_clip:{made.model} \\\n"
         f"      --data photographs=folder:{made.pictures} --prompts name\n"
-        "The last encodes 18 words and no picture: what is in the store is not computed again."
+        "The last encodes 17 names and no picture: what is in the store is not computed again."
     )
 
 

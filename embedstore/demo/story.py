@@ -28,12 +28,13 @@ DATASET = "photographs"
 SUPERVISED, IMAGE_TEXT = "lite0", "image-text"
 PROMPTS = "photo"
 ZERO_SHOT = f"{PROMPTS}--{DATASET}"
+#: Worded as the prompts that the model was fitted to.
 QUERIES = (
-    "a cat",
-    "a cup of coffee",
-    "a rocket on its launch pad",
-    "a motorcycle",
-    "a page of a book",
+    "a photo of a cat.",
+    "a photo of a cup of coffee.",
+    "a photo of a rocket.",
+    "a photo of a motorcycle.",
+    "a photo of a wall clock.",
 )
 
 
