@@ -104,12 +104,9 @@ def encode(store: str, format_: str, **arguments: Any) -> None:
         show(frame, format_)
         return
     from embedstore.encode.encoder import encode as run
-    from embedstore.store import Store
 
-    for _, source in request.data:
-        source.listing()  # a source that is not there leaves no store behind
     with progress() as reporter:
-        report = run(Store.open(store, create=True), request, reporter)
+        report = run(store, request, reporter)
     for model, dataset in report.already:
         click.echo(f"{model} on {dataset}: already there, nothing to do", err=True)
     for done in report.encoded:

@@ -35,7 +35,7 @@ class FolderSource(Source):
         """Return a reader of files below the folder."""
         return FolderReader(str(self.root))
 
-    def list_pictures(self) -> Listing:
+    def listing(self) -> Listing:
         """List all pictures."""
         if not self.root.is_dir():
             raise DatasetError(f"there is no folder {self.root}; check the path after folder:")

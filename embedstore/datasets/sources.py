@@ -42,16 +42,9 @@ class Source(ABC):
     """A data set's pictures, before the store knows them."""
 
     spec: str  # as the user gave it
-    _listing: Listing | None = None
-
-    def listing(self) -> Listing:
-        """Return what the source holds; listed once."""
-        if self._listing is None:
-            self._listing = self.list_pictures()
-        return self._listing
 
     @abstractmethod
-    def list_pictures(self) -> Listing:
+    def listing(self) -> Listing:
         """List all pictures.
 
         Raises

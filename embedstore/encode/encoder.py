@@ -9,6 +9,7 @@ Dimensions: N samples.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from embedstore import schema
 from embedstore.encode.device import Forward
@@ -62,13 +63,13 @@ class Report:
     n_failures: int = 0  # pictures of all requested runs that could not be used
 
 
-def encode(store: Store, request: Request, progress: Progress | None = None) -> Report:
+def encode(store: Store | str | Path, request: Request, progress: Progress | None = None) -> Report:
     """Encode every model of the request over every data set of it.
 
     Parameters
     ----------
     store
-        Where to; see :meth:`Store.open` with ``create=True``.
+        Where to: a store, or the path of one, which is made if it is not there.
     request
         What.
     progress
@@ -85,9 +86,12 @@ def encode(store: Store, request: Request, progress: Progress | None = None) -> 
         With one line that says what to do; all blocks finished until then are kept.
     """
     progress = progress or Progress()
+    listings = [source.listing() for _, source in request.data]  # before a store is made for them
+    if not isinstance(store, Store):
+        store = Store.open(store, create=True)
     datasets = [
-        register(store, name, source, request.options.limit, progress)
-        for name, source in request.data
+        register(store, name, source, listing, request.options.limit, progress)
+        for (name, source), listing in zip(request.data, listings, strict=True)
     ]
     report = Report()
     for name, spec in request.models:

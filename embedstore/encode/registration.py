@@ -45,13 +45,17 @@ class Dataset:
 
 
 def register(
-    store: Store, name: str, source: Source, limit: int | None, progress: Progress
+    store: Store,
+    name: str,
+    source: Source,
+    listing: Listing,
+    limit: int | None,
+    progress: Progress,
 ) -> Dataset:
     """Make a data set known to the store, or find it there with the same content.
 
     With a `limit` below its size, it is another data set, of that many pictures, evenly spaced.
     """
-    listing = source.listing()
     for notice in listing.notices:
         progress.notice(notice)
     if limit is not None and limit < len(listing.paths):

@@ -6,6 +6,7 @@ Dimensions: B pictures, H, W pixels, D embedding, C classes.
 from __future__ import annotations
 
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -142,11 +143,8 @@ def _function(spec: ModelSpec) -> Callable[[], object]:
         sys.path.remove(here)
     function = getattr(module, name, None)
     if not callable(function):
-        choices = [
-            n
-            for n, value in vars(module).items()
-            if callable(value) and getattr(value, "__module__", None) == module.__name__
-        ]
-        raise unknown(f"function in module {module_name}:", name, choices)
+        functions = inspect.getmembers(module, inspect.isfunction)
+        choices = [n for n, f in functions if f.__module__ == module.__name__ and n[0] != "_"]
+        raise unknown(f"function of {module_name}", name, choices)
     result: Callable[[], object] = function
     return result

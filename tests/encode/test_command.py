@@ -129,7 +129,7 @@ def test_wrong_usage_exits_with_2(encode, words):
     [
         (
             "python:toy_models:linea",
-            "unknown function of module 'toy_models' 'linea'; choose one of:",
+            "unknown function of toy_models 'linea'; choose one of:",
         ),
         ("python:no_such:f", "module 'no_such' of python:no_such:f cannot be imported"),
         ("timm:resnet5", "unknown timm model 'resnet5'; choose one of:"),
