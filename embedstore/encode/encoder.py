@@ -89,13 +89,19 @@ def encode(store: Store | str | Path, request: Request, progress: Progress | Non
     listings = [source.listing() for _, source in request.data]  # before a store is made for them
     if not isinstance(store, Store):
         store = Store.open(store, create=True)
+    report = Report()
+    encoders = [
+        Encoder(store, name, spec, request, progress, report) for name, spec in request.models
+    ]
+    names = [name for name, _ in request.data]
+    if encoders and any(name not in store.datasets for name in names) and not request.options.limit:
+        _ = encoders[0].loaded  # a model that cannot be had is known before all pictures are read
     datasets = [
         register(store, name, source, listing, request.options.limit, progress)
         for (name, source), listing in zip(request.data, listings, strict=True)
     ]
-    report = Report()
-    for name, spec in request.models:
-        Encoder(store, name, spec, request, progress, report)(datasets)
+    for encoder in encoders:
+        encoder(datasets)
     return report
 
 

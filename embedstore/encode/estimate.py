@@ -19,7 +19,7 @@ from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import BATCH_ROWS, Request, limited_name, n_workers
 from embedstore.prompts import imagenet
-from embedstore.schema import EMBEDDINGS, LOGITS, MAXIMUM
+from embedstore.schema import EMBEDDINGS, LOGITS, MAXIMUM, TEXT_EMBEDDINGS
 from embedstore.store import Store, layout
 from embedstore.store.runs import BlockRun
 
@@ -91,7 +91,7 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
                     "n_texts": n_texts,
                     "texts_per_second": text_rate,
                     "hours": seconds / 3600,
-                    "n_bytes": _n_bytes(max(left, 0), model.embedding_dim, n_classes),
+                    "n_bytes": _n_bytes(max(left, 0), n_texts, model.embedding_dim, n_classes),
                 }
             )
     return pl.DataFrame(rows, schema=ESTIMATE)
@@ -160,7 +160,8 @@ def _done(store: Store | None, model: str, dataset: str) -> int:
     return run.plan.n_rows - missing
 
 
-def _n_bytes(n_rows: int, dim: int, n_classes: Sequence[int]) -> int:
+def _n_bytes(n_rows: int, n_texts: int, dim: int, n_classes: Sequence[int]) -> int:
     logit, maximum = np.dtype(LOGITS.dtype).itemsize, np.dtype(MAXIMUM.dtype).itemsize
     per_head = sum(c * logit + maximum + OUTCOME_BYTES for c in n_classes)
-    return n_rows * (dim * np.dtype(EMBEDDINGS.dtype).itemsize + per_head)
+    texts = n_texts * dim * np.dtype(TEXT_EMBEDDINGS.dtype).itemsize
+    return n_rows * (dim * np.dtype(EMBEDDINGS.dtype).itemsize + per_head) + texts
