@@ -42,8 +42,7 @@ def verify(store: str, mend: bool, format_: str) -> None:
     from embedstore.store.verify import verify as check
 
     files = LocalFiles(Path(store))
-    n_bytes = sum(files.size(key) for key in files.walk())
-    with meter("verifying", n_bytes) as advance:
+    with meter("verifying", None) as advance:
         problems = check(files, advance)
     columns = {"file": pl.String, "state": pl.String, "costs": pl.String}
     rows = [(p.file, p.state, p.cost) for p in problems]

@@ -11,15 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-#: The space in which every class of the head competes.
+#: The space of a head and a data set of the same classes.
 ALL = "all"
+#: The space of a head that does not know the data set's classes: its own, in its order.
+HEAD = "head"
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSpace:
     """The classes among which a head chooses, in the order in which predictions count them."""
 
-    name: str  # `all`, or the name of the data set whose classes are kept
+    name: str  # `all`, `head`, or the name of the data set whose classes are kept
     columns: npt.NDArray[np.intp] | None  # (S,) columns of the head's logits; None keeps all C
     labelled: bool  # whether the data set's labels count in this space
 
@@ -43,7 +45,7 @@ def label_space(head_ids: Sequence[str], class_ids: Sequence[str], dataset: str)
     """
     column = {class_id: i for i, class_id in enumerate(head_ids)}
     if not class_ids or any(class_id not in column for class_id in class_ids):
-        return LabelSpace(ALL, None, labelled=False)
+        return LabelSpace(HEAD, None, labelled=False)
     columns = np.array([column[class_id] for class_id in class_ids], np.intp)
     whole = len(columns) == len(head_ids)
     same_order = whole and bool((columns == np.arange(len(columns))).all())

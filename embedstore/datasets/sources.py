@@ -17,7 +17,7 @@ from embedstore import schema
 from embedstore.accelerate import n_threads
 from embedstore.datasets.readers import Reader
 from embedstore.errors import EmbedStoreError, PictureError, UnknownNameError
-from embedstore.prompts import ClassList
+from embedstore.prompts import ClassList, imagenet
 from embedstore.store.contents import DatasetRecord, fingerprint
 from embedstore.store.tables import table
 
@@ -118,10 +118,12 @@ def describe(
     }
     samples = table(schema.SAMPLES, columns)
     classes = listing.classes or ClassList(name, (), ())
+    # A data set called `imagenet` may have classes of its own; their list is not ImageNet's.
+    own_name = f"{name}-classes" if name == imagenet().name else name
     record = DatasetRecord(
         name=name,
         source=source.spec,
-        class_list=classes.name or name,
+        class_list=classes.name or own_name,
         class_ids=classes.ids,
         class_names=classes.names,
         n_samples=samples.height,

@@ -88,6 +88,7 @@ class Forward:
 
         self.model, self.device, self.precision = model, device, precision
         self.dtype: torch.dtype = getattr(torch, precision)
+        self._pinned = False
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def pin(self, memory: npt.NDArray[np.uint8]) -> None:
@@ -95,14 +96,16 @@ class Forward:
         if self._copies is not None:
             import torch
 
-            with suppress(RuntimeError):  # without it copies are only slower
-                torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)
+            # It returns a code; where pages cannot be locked, copies are only slower.
+            code = torch.cuda.cudart().cudaHostRegister(memory.ctypes.data, memory.nbytes, 0)
+            self._pinned = int(code) == 0
 
     def unpin(self, memory: npt.NDArray[np.uint8]) -> None:
         """Release what :meth:`pin` locked."""
-        if self._copies is not None:
+        if self._pinned:
             import torch
 
+            self._pinned = False
             torch.cuda.synchronize(self.device)
             torch.cuda.cudart().cudaHostUnregister(memory.ctypes.data)
 

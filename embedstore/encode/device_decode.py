@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -82,8 +83,9 @@ class DeviceDecoder:
                 failures.append((i, error.stage, error.reason))
         jpegs = {i: data for i, data in rows.items() if data.startswith(JPEG)}
         for i, picture in self._decoded(jpegs).items():
-            self._slots[slot, i] = _fitted(picture, self._transform)
-            del rows[i]
+            with suppress(RuntimeError):  # out of memory on a thin picture: the CPU fits a window
+                self._slots[slot, i] = _fitted(picture, self._transform)
+                del rows[i]
         for i, data in rows.items():
             try:
                 self._slots[slot, i] = self._on_cpu(data)

@@ -14,7 +14,7 @@ from pathlib import Path
 from embedstore import schema
 from embedstore.encode.device import Forward
 from embedstore.encode.images import ImagePass, Pictures
-from embedstore.encode.loading import Loaded, load_model
+from embedstore.encode.loading import Loaded, decoder_name, load_model, weights_files
 from embedstore.encode.progress import Progress
 from embedstore.encode.provenance import check_reproduces
 from embedstore.encode.registration import Dataset, register
@@ -26,7 +26,7 @@ from embedstore.encode.request import (
     block_rows,
     n_workers,
 )
-from embedstore.encode.zero_shot import zero_shot_head
+from embedstore.encode.zero_shot import has_prompts, zero_shot_head
 from embedstore.heads.head import Head
 from embedstore.heads.run import HeadRun, derive, is_finished
 from embedstore.heads.stored import load_head, save_head
@@ -138,6 +138,7 @@ class Encoder:
         for dataset in datasets:
             name = dataset.record.name
             if self._finished(dataset):
+                write_pointer(self.store.files, self.name, name)
                 self.report.already.append((self.name, name))
             else:
                 self._encode(dataset)
@@ -153,12 +154,18 @@ class Encoder:
             return False
         if self.options.precision not in ("auto", record.identity["precision"]):
             return False
+        if record.identity["decoder"] != decoder_name(self.options):
+            return False
+        if record.weights_files != weights_files(self.spec):
+            return False  # perhaps other weights: their digest will tell
         images = read_manifest(self.store.files, layout.images(self.name, dataset.record.name))
         if images is None or images.facts["fingerprint"] != dataset.record.fingerprint:
             return False
         classes = self._classes(dataset)
         heads = [OWN] if record.has_own_head else []
         if record.has_text and classes is not None:
+            if not all(has_prompts(self.store, p, classes) for p in self.request.prompts):
+                return False
             heads += [f"{prompts.name}--{classes.name}" for prompts in self.request.prompts]
         return all(self._head_finished(dataset, head) for head in heads)
 
@@ -222,7 +229,7 @@ class Encoder:
             block_rows=rows,
             batch_rows=batch_rows,
             precision=loaded.precision,
-            inputs={"fingerprint": dataset.record.fingerprint},
+            inputs={"fingerprint": dataset.record.fingerprint, "model": loaded.identity},
             arrays=(lay_out(schema.EMBEDDINGS, shape, rows),),
         )
         run = BlockRun.start(self.store.files, layout.images(self.name, name), plan)

@@ -100,18 +100,19 @@ class ImagePass:
             return
         writer = Writer()
         try:
-            with self._decoder() as decoder:
+            with self.decoder(self.run.plan.batch_rows) as decoder:
                 for batch, result, failures in self._results(decoder, missing):
                     self._collect(batch, result, failures, writer)
         finally:
             writer.close()
 
     @contextmanager
-    def _decoder(self) -> Iterator[DecodePool | DeviceDecoder]:
+    def decoder(self, batch_rows: int) -> Iterator[DecodePool | DeviceDecoder]:
+        """Start what prepares pictures; it ends with the context."""
         settings = {
             "n_workers": self.n_workers,
             "n_slots": N_SLOTS,
-            "batch_rows": self.run.plan.batch_rows,
+            "batch_rows": batch_rows,
         }
         reader, transform = self.pictures.reader, self.forward.model.transform
         if self.decode == "gpu":

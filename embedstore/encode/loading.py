@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embedstore.encode.device import Precision, provenance, resolve_device, resolve_precision
 from embedstore.encode.heap import keep_freed_memory
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import Options
+from embedstore.models.specs import is_path, parse
 from embedstore.store import Store
 from embedstore.store.contents import ModelRecord, save_model
+from embedstore.store.records import digest_of_record
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +30,7 @@ class Loaded:
     model: Model
     device: torch.device
     precision: Precision
+    identity: str  # digest of what must not change between runs
     provenance: Mapping[str, Any]
 
     @property
@@ -55,17 +59,36 @@ def load_model(store: Store, name: str, spec: str, options: Options, progress: P
     model = load(spec)
     for note in model.notes:
         progress.notice(f"{name}: {note}")
-    ran = provenance(device, model.notes)
-    decoder = "torchvision" if options.decode == "gpu" else "libjpeg"
+    ran = provenance(device, model.notes) | {"compiled": str(options.compile)}
     record = ModelRecord(
         name=name,
         spec=spec,
-        identity={**model.identity, "precision": precision, "decoder": decoder},
+        identity={**model.identity, "precision": precision, "decoder": decoder_name(options)},
         embedding_dim=model.embedding_dim,
         has_text=model.has_text,
         has_own_head=model.own_head is not None,
         provenance=ran,
+        weights_files=weights_files(spec),
     )
-    save_model(store.files, record)
+    found = save_model(store.files, record)
     model.to(device, getattr(torch, precision), compile=options.compile)
-    return Loaded(name, model, device, precision, ran)
+    return Loaded(name, model, device, precision, digest_of_record(found.identity), ran)
+
+
+def decoder_name(options: Options) -> str:
+    """Return what decodes JPEGs: part of a model's identity, since pixels differ."""
+    return "torchvision" if options.decode == "gpu" else "libjpeg"
+
+
+def weights_files(spec: str) -> str:
+    """Return a digest of sizes and times of the local files that a SPEC names; empty without any.
+
+    While it is the same, a model need not be loaded to know that its weights are.
+    """
+    parsed = parse(spec)
+    named = [parsed.options.get("checkpoint", ""), parsed.rest if is_path(parsed.rest) else ""]
+    files: list[Path] = []
+    for path in (Path(name).expanduser() for name in named if name):
+        files += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    facts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
+    return digest_of_record({"files": facts}) if facts else ""

@@ -5,6 +5,7 @@ Dimensions: S slots, B pictures of a batch, H, W pixels.
 
 from __future__ import annotations
 
+import mmap
 import multiprocessing as mp
 import os
 import sys
@@ -30,6 +31,8 @@ from embedstore.transform import Transform
 TASK_PICTURES = 4
 #: A picture that takes longer, in seconds, is given up and its process replaced.
 TIME_LIMIT = 60.0
+#: A process that has not begun by then, in seconds, never will.
+HELLO_LIMIT = 120.0
 
 
 @dataclass(slots=True)
@@ -67,8 +70,10 @@ class DecodePool:
     ) -> None:
         self._context = _context()
         shape = (n_slots, batch_rows, *transform.size, 3)
-        # Unnamed shared memory: nothing is left behind, even by SIGKILL.
-        memory = self._context.RawArray("B", int(np.prod(shape)))
+        # Unnamed shared memory: nothing is left behind, even by SIGKILL. Forked processes inherit a
+        # mapping; one that is sent to others may need a file where shared memory is short.
+        n_bytes = int(np.prod(shape))
+        memory = mmap.mmap(-1, n_bytes) if self._forks else self._context.RawArray("B", n_bytes)
         self.slots: npt.NDArray[np.uint8] = np.frombuffer(memory, np.uint8).reshape(shape)
         self._arguments = (reader, transform, memory, shape)
         self._time_limit = time_limit
@@ -143,7 +148,7 @@ class DecodePool:
             warnings.simplefilter("ignore", DeprecationWarning)  # see _context
             process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, since=time.monotonic())
 
     def _serve(self) -> None:
         try:
@@ -161,12 +166,15 @@ class DecodePool:
             if not worker.ready or worker.task is not None or not self._queue:
                 continue
             with self._lock:
-                worker.task = self._queue.popleft()
-            worker.n_done, worker.since = 0, time.monotonic()
+                task = self._queue.popleft()
             try:
-                worker.connection.send(worker.task)
+                worker.connection.send(task)
             except (BrokenPipeError, ConnectionResetError):
+                with self._lock:
+                    self._queue.appendleft(task)
                 self._replace(i, "crashed its decoder")
+                continue
+            worker.task, worker.n_done, worker.since = task, 0, time.monotonic()
 
     def _collect(self) -> None:
         connections = {w.connection: i for i, w in enumerate(self._workers)}
@@ -176,6 +184,11 @@ class DecodePool:
             else:
                 self._receive(connections[ready])  # type: ignore[index]
         for i, worker in enumerate(self._workers):
+            if not worker.ready and time.monotonic() - worker.since > HELLO_LIMIT:
+                raise EmbedStoreError(
+                    f"a decoding process did not start within {HELLO_LIMIT:g} s; free some memory, "
+                    "or try --workers 1"
+                )
             if worker.task and time.monotonic() - worker.since > self._time_limit:
                 worker.process.kill()
                 self._replace(i, f"took longer than {self._time_limit:g} s")
@@ -217,19 +230,22 @@ class DecodePool:
         task, n_done = worker.task, worker.n_done
         if not worker.ready:
             raise EmbedStoreError(
-                f"a decoding process ended with exit code {code} before it had work; in a script, "
-                'call encode under: if __name__ == "__main__":'
+                f"a decoding process ended at once ({_ended(code)}); where processes do not fork, "
+                'a script must call encode under: if __name__ == "__main__":'
             )
         self._workers[index] = self._started()
         if task is None:  # it died idle: nothing is lost
             return
         at = task.first + n_done
         self.slots[task.slot, at] = 0
-        self._returned(worker, (at, "decode", f"{reason} ({_ended(code)})"))
         rest = task.locators[n_done + 1 :]
-        if rest:
-            with self._lock:
+        with self._lock:
+            if rest:
                 self._queue.appendleft(Task(task.slot, at + 1, rest))
+            if not task.again:  # perhaps not the picture's fault: a pause, or memory that ran out
+                self._queue.appendleft(Task(task.slot, at, (task.locators[n_done],), again=True))
+        if task.again:
+            self._returned(worker, (at, "decode", f"{reason} ({_ended(code)})"))
 
 
 def _context() -> Any:

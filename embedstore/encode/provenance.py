@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.encode.pool import DecodePool
 from embedstore.errors import IdentityError
 from embedstore.heads.head import unit
 
@@ -42,9 +41,10 @@ def check_reproduces(image_pass: ImagePass) -> None:
     start, stop = run.plan.rows(block)
     rows = np.arange(start, min(stop, start + N_PROBES))
     stored = run.read(block, "embeddings")[: len(rows)].astype(np.float32)
-    again = _encoded(image_pass, rows)
+    again, failed = _encoded(image_pass, rows)
+    compared = ~np.isnan(stored[:, 0]) & ~failed
     cosine = (unit(stored) * unit(again)).sum(axis=1)
-    agrees = np.isnan(stored[:, 0]) | (cosine >= 1 - TOLERANCE[run.plan.precision])
+    agrees = ~compared | (cosine >= 1 - TOLERANCE[run.plan.precision])
     if not agrees.all():
         names = ", ".join(
             f"{k} {there.get(k)} -> {here.get(k)}"
@@ -53,20 +53,23 @@ def check_reproduces(image_pass: ImagePass) -> None:
         )
         raise IdentityError(
             f"{run.folder} was begun elsewhere ({names}), and the model does not give the same "
-            f"embeddings here (cosine {np.nanmin(cosine):.4f}); resume it there, or encode under "
-            "another name: --model NAME=SPEC"
+            f"embeddings here (cosine {cosine[compared].min():.4f}); resume it there, or encode "
+            "under another name: --model NAME=SPEC"
         )
-    image_pass.progress.notice("begun under other versions; 16 stored rows agree")
+    image_pass.progress.notice(
+        f"begun under other versions; {int(compared.sum())} stored rows, encoded again, agree"
+    )
 
 
-def _encoded(image_pass: ImagePass, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    transform = image_pass.forward.model.transform
+def _encoded(
+    image_pass: ImagePass, rows: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Return the rows' embeddings, (B, D), and which pictures could not be used this time, (B,)."""
     paths = [image_pass.pictures.paths[int(row)] for row in rows]
-    with DecodePool(
-        image_pass.pictures.reader, transform, n_workers=1, n_slots=1, batch_rows=len(rows)
-    ) as pool:
-        pool.submit(0, paths).result()
-        return image_pass.forward(pool.slots[0].copy()).arrays()[0]
+    failed = np.zeros(len(rows), bool)
+    with image_pass.decoder(batch_rows=len(rows)) as decoder:
+        failed[[i for i, _, _ in decoder.submit(0, paths).result()]] = True
+        return image_pass.forward(decoder.pixels(0, len(rows))).arrays()[0].copy(), failed
 
 
 def _versions(record: dict[str, Any] | None) -> dict[str, str]:

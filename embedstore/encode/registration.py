@@ -39,7 +39,7 @@ class Dataset:
         """What prompts name: all of ImageNet's classes for some of them; None without labels."""
         if not self.record.class_ids:
             return None
-        if self.record.class_list == imagenet().name:
+        if set(self.record.class_ids) <= set(imagenet().ids):
             return imagenet()
         return ClassList(self.record.class_list, self.record.class_ids, self.record.class_names)
 

@@ -60,7 +60,7 @@ def _planned(store: Store, loaded: Loaded, texts: str) -> BlockRun:
         block_rows=block_rows,
         batch_rows=BATCH_SIZE,
         precision=loaded.precision,
-        inputs={"texts": manifest.digest},
+        inputs={"texts": manifest.digest, "model": loaded.identity},
         arrays=(lay_out(schema.TEXT_EMBEDDINGS, shape, block_rows),),
     )
     return BlockRun.start(store.files, layout.text_embeddings(loaded.name, texts), plan)

@@ -26,6 +26,7 @@ class Task:
     slot: int
     first: int  # row of the slot that the first picture fills
     locators: tuple[str, ...]
+    again: bool = False  # a picture at which a process died or hung before
 
 
 def work(

@@ -46,17 +46,18 @@ def zero_shot_head(
     return name
 
 
+def has_prompts(store: Store, prompts: PromptSet, classes: ClassList) -> bool:
+    """Whether the store has these very templates over these very classes."""
+    name = f"{prompts.name}--{classes.name}"
+    if read_manifest(store.files, layout.texts(name)) is None:
+        return False
+    return store.texts(name)[0] == _record(name, prompts, classes)
+
+
 def save_prompts(store: Store, prompts: PromptSet, classes: ClassList) -> str:
     """Commit the prompts over the classes as a text set; return its name."""
     texts = expand(prompts, classes)
-    record = TextsRecord(
-        name=texts.name,
-        kind="prompts",
-        templates=prompts.templates,
-        class_list=classes.name,
-        class_ids=classes.ids,
-        class_names=classes.names,
-    )
+    record = _record(texts.name, prompts, classes)
     columns = {
         "text": texts.texts,
         "class_index": texts.class_index,
@@ -64,3 +65,14 @@ def save_prompts(store: Store, prompts: PromptSet, classes: ClassList) -> str:
     }
     save_texts(store.files, record, table(schema.TEXTS, columns))
     return texts.name
+
+
+def _record(name: str, prompts: PromptSet, classes: ClassList) -> TextsRecord:
+    return TextsRecord(
+        name=name,
+        kind="prompts",
+        templates=tuple(prompts.templates),
+        class_list=classes.name,
+        class_ids=tuple(classes.ids),
+        class_names=tuple(classes.names),
+    )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from embedstore import schema
+from embedstore.errors import IdentityError
 from embedstore.heads.head import Head
 from embedstore.kernels.half import narrow
 from embedstore.kernels.outcomes import Outcomes, outcomes
@@ -84,6 +85,12 @@ class HeadRun:
             arrays=arrays,
         )
         run = BlockRun.start(store.files, layout.logits(model, dataset, name), plan)
+        if run.plan.block_rows != images.plan.block_rows:
+            raise IdentityError(
+                f"{run.folder} was begun with blocks of {run.plan.block_rows} rows, its images "
+                f"with {images.plan.block_rows}; remove both with: embedstore rm STORE "
+                f"--model {model} --data {dataset}"
+            )
         return cls(store, model, dataset, name, head, space, space.labels(labels), run)
 
     @property
@@ -111,7 +118,11 @@ class HeadRun:
             (B, C) the model's own logits, for a native head.
         """
         failed = np.isnan(embeddings[:, 0])
-        logits = native if native is not None else self.head.logits(embeddings)
+        if native is None:
+            logits = self.head.logits(embeddings)
+        else:  # the picture may have failed for one of two workers only
+            failed = failed | np.isnan(native).all(axis=1)
+            logits = np.where(failed[:, None], np.float32(np.nan), native)
         start, stop = self.run.plan.rows(block)
         said = outcomes(
             self.space.cut(logits), self.labels[start:stop], failed=failed, first_row=start

@@ -20,7 +20,8 @@ from embedstore.store.shards import ShardedArray, unpack
 class StoredArray:
     """An array of the store, (N, ...), read-only. Slices read what they need and no more.
 
-    ``np.asarray(array)`` copies it whole into memory; :meth:`blocks` walks it without copying.
+    ``np.asarray(array)`` reads it whole (one shard is mapped, more are copied into one array);
+    :meth:`blocks` walks it without copying.
     """
 
     def __init__(

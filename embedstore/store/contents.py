@@ -41,8 +41,8 @@ class DatasetRecord:
 
 
 def fingerprint(samples: pl.DataFrame, class_ids: tuple[str, ...]) -> str:
-    """Digest of ids, labels (as class ids) and the digest of each picture's bytes."""
-    digest = sha256()
+    """Digest of the classes in their order, of ids, labels, and the digest of each picture."""
+    digest = sha256("\0".join(class_ids).encode("utf-8", "surrogatepass") + b"\n")
     rows = samples.select("sample_id", "label", "digest").iter_rows()
     for sample_id, label, picture in rows:
         class_id = "" if label is None else class_ids[label]
@@ -61,15 +61,6 @@ def save_dataset(files: LocalFiles, record: DatasetRecord, samples: pl.DataFrame
     """
     checked_name("data set", record.name)
     folder = layout.dataset(record.name)
-    if read_manifest(files, folder) is not None:
-        found, _ = load_dataset(files, record.name)
-        if found.fingerprint != record.fingerprint:
-            raise DatasetError(
-                f"data set {record.name!r} is in the store with other content "
-                f"({found.n_samples} samples from {found.source}, now {record.n_samples} from "
-                f"{record.source}); give this one another name: --data NAME={record.source}"
-            )
-        return
     body = {
         "name": record.name,
         "source": record.source,
@@ -82,6 +73,13 @@ def save_dataset(files: LocalFiles, record: DatasetRecord, samples: pl.DataFrame
     }
     contents = {"dataset.json": write_record(body), "samples.parquet": to_parquet(samples)}
     commit(files, folder, "dataset", contents, {"n_rows": record.n_samples})
+    found, _ = load_dataset(files, record.name)
+    if found.fingerprint != record.fingerprint:
+        raise DatasetError(
+            f"data set {record.name!r} is in the store with other content "
+            f"({found.n_samples} samples from {found.source}, now {record.n_samples} from "
+            f"{record.source}); give this one another name: --data NAME={record.source}"
+        )
 
 
 def load_dataset(files: LocalFiles, name: str) -> tuple[DatasetRecord, Manifest]:
@@ -113,6 +111,7 @@ class ModelRecord:
     has_own_head: bool  # whether it has a classifier of its own
     provenance: Mapping[str, str]  # versions and device of the first run
     factors: Mapping[str, Any] = field(default_factory=dict)  # the six factors, where known
+    weights_files: str = ""  # of sizes and times of local weights: equal, and they need not be read
 
 
 def save_model(files: LocalFiles, record: ModelRecord) -> ModelRecord:
@@ -133,16 +132,18 @@ def save_model(files: LocalFiles, record: ModelRecord) -> ModelRecord:
         "has_own_head": record.has_own_head,
         "provenance": dict(record.provenance),
         "factors": dict(record.factors),
+        "weights_files": record.weights_files,
     }
     files.create(layout.model_record(record.name), write_record(body))
     found = load_model(files, record.name)
     for name in sorted({*record.identity, *found.identity}):
         wanted, there = record.identity.get(name), found.identity.get(name)
         if wanted != there:
+            same = f", or ask for the same: --precision {there}" if name == "precision" else ""
             raise IdentityError(
                 f"model {record.name!r} is in the store with another {name} "
                 f"({_short(there)}, now {_short(wanted)}); give this one another name: "
-                f"--model NAME={record.spec}"
+                f"--model NAME={record.spec}{same}"
             )
     return found
 

@@ -16,8 +16,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from types import ModuleType
 
 from embedstore.errors import StoreError
+
+try:
+    import fcntl as _fcntl
+except ImportError:  # Windows: folders are not locked there
+    fcntl: ModuleType | None = None
+else:
+    fcntl = _fcntl
 
 #: Files being written carry this ending until they are linked; `verify --repair` sweeps those left.
 ASIDE = ".aside"
@@ -83,6 +91,13 @@ class LocalFiles:
                 os.link(aside, target)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+                    raise StoreError(
+                        f"the file system of {self.root} has no hard links, which a store needs to "
+                        "be written; choose another place for it"
+                    ) from error
+                raise
             _flush_folder(target.parent)
         return True
 
@@ -101,24 +116,51 @@ class LocalFiles:
             self.path(key).unlink(missing_ok=True)
 
     def delete_folder(self, key: str) -> None:
-        """Remove the folder and all below it: manifests first, so that it is gone at once."""
+        """Remove the folder and all below it, at once for readers: renamed first, then swept."""
         folder = self.path(key)
         self._checked = {k for k in self._checked if not k.startswith(f"{key}/")}
         with _stated(self.root):
-            for manifest in folder.rglob("manifest.json"):
-                manifest.unlink()
-            shutil.rmtree(folder, ignore_errors=False)
+            aside = folder.with_name(_aside_name(folder.name))
+            folder.rename(aside)
+            _flush_folder(folder.parent)
+            shutil.rmtree(aside)
             for parent in folder.parents:
                 if parent == self.root or any(parent.iterdir()):
                     break
                 parent.rmdir()
 
+    def sweep(self, key: str) -> None:
+        """Remove what a killed writer left aside: a file, or the whole of a folder half removed."""
+        parts = key.split("/")
+        depth = next(i for i, part in enumerate(parts) if part.endswith(ASIDE))
+        path = self.path("/".join(parts[: depth + 1]))
+        with _stated(self.root):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold a folder while several files of it are written; a killed holder lets go."""
+        folder = self.path(key)
+        with _stated(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
     def folders(self, key: str) -> list[str]:
         """Return the sorted names of the folders directly below `key`; none if it is not there."""
         try:
-            return sorted(entry.name for entry in os.scandir(self.path(key)) if entry.is_dir())
+            entries = list(os.scandir(self.path(key)))
         except (FileNotFoundError, NotADirectoryError):
             return []
+        return sorted(e.name for e in entries if e.is_dir() and not e.name.endswith(ASIDE))
 
     def names(self, key: str) -> list[str]:
         """Return the sorted names of the files directly below `key`; none if it is not there."""
@@ -135,16 +177,12 @@ class LocalFiles:
             for name in sorted(names):
                 yield name if relative == "." else f"{relative}/{name}"
 
-    def leftovers(self) -> list[str]:
-        """Return the keys of files that killed writers left aside."""
-        return [key for key in self.walk() if key.endswith(ASIDE)]
-
 
 @contextmanager
 def _aside(target: Path, data: Buffer) -> Iterator[Path]:
     """Write `data`, flushed, beside `target` under a name of its own; then remove that name."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    aside = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}")
+    aside = target.with_name(_aside_name(target.name))
     try:
         with aside.open("xb") as file:
             file.write(data)
@@ -153,6 +191,10 @@ def _aside(target: Path, data: Buffer) -> Iterator[Path]:
         yield aside
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _aside_name(name: str) -> str:
+    return f".{name}.{os.getpid()}-{secrets.token_hex(4)}{ASIDE}"
 
 
 def _flush_folder(folder: Path) -> None:

@@ -10,11 +10,10 @@ import polars as pl
 
 from embedstore.errors import DamagedError, IdentityError, StoreError, UnknownNameError
 from embedstore.store import layout
-from embedstore.store.contents import load_dataset, load_model, save_model
+from embedstore.store.contents import committed, load_dataset, load_model, save_model
 from embedstore.store.files import LocalFiles
 from embedstore.store.manifest import (
     MANIFEST,
-    Manifest,
     read_checked,
     read_manifest,
     write_manifest,
@@ -117,6 +116,7 @@ def removable(store: Store, selection: Selection) -> list[str]:
         )
     ]
     if selection.model is None:
+        folders += _prompt_folders(store, selection.dataset)
         folders.append(layout.dataset(selection.dataset))
     there = [f for f in folders if files.path(f).is_dir()]
     if not there:
@@ -125,6 +125,17 @@ def removable(store: Store, selection: Selection) -> list[str]:
             f"see what there is with: embedstore info {files.root}"
         )
     return there
+
+
+def _prompt_folders(store: Store, dataset: str) -> list[str]:
+    """Return what was made of prompts over a data set's own classes: heads and texts go with it."""
+    folders = []
+    for name in committed(store.files, "texts"):
+        if store.texts(name)[0].class_list == dataset:
+            for model in store.files.folders("models"):
+                folders += [layout.head(model, name), layout.text_embeddings(model, name)]
+            folders.append(layout.texts(name))
+    return folders
 
 
 def remove(store: Store, selection: Selection) -> list[str]:
@@ -166,10 +177,11 @@ def copy(
         raise UnknownNameError("data set", datasets, source.datasets)
     if not chosen and not sets:
         raise StoreError(f"{source.files.root} is empty; fill it with: embedstore encode")
+    for model in chosen:  # first, so that nothing is copied under another model's identity
+        save_model(target.files, load_model(source.files, model))
     for folder in _folders_of(source, chosen, sets):
         n_bytes += _copy_folder(source.files, target.files, folder, progress)
     for model in chosen:
-        save_model(target.files, load_model(source.files, model))
         for dataset in sets:
             write_pointer(target.files, model, dataset)
     return n_bytes
@@ -207,13 +219,14 @@ def _copy_folder(
                 f"{target.root} has another {folder}; remove it there first with: embedstore rm"
             )
         return 0
-    for name in manifest.files:
-        data = read_checked(source, folder, name, manifest)
-        key = f"{folder}/{name}"
-        if not target.create(key, data) and target.read(key) != data:
-            target.replace(key, data)
-        progress(len(data))
-    write_manifest(target, folder, Manifest(manifest.kind, manifest.files, manifest.facts))
+    with target.lock(folder):
+        for name in manifest.files:
+            data = read_checked(source, folder, name, manifest)
+            key = f"{folder}/{name}"
+            if not target.create(key, data) and target.read(key) != data:
+                target.replace(key, data)
+            progress(len(data))
+        write_manifest(target, folder, manifest)
     return manifest.n_bytes
 
 

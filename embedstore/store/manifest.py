@@ -96,12 +96,14 @@ def commit(
     found = read_manifest(files, folder)
     if found is not None:
         return found
-    for name, data in contents.items():
-        key = f"{folder}/{name}"
-        if not files.create(key, data) and files.read(key) != data:
-            files.replace(key, data)
     entries = {name: FileEntry.of(data) for name, data in contents.items()}
-    return write_manifest(files, folder, Manifest(kind, entries, facts or {}))
+    with files.lock(folder):  # of writers that race, the second finds the first one's manifest
+        if not files.exists(f"{folder}/{MANIFEST}"):
+            for name, data in contents.items():
+                key = f"{folder}/{name}"
+                if not files.create(key, data) and files.read(key) != data:
+                    files.replace(key, data)
+        return write_manifest(files, folder, Manifest(kind, entries, facts or {}))
 
 
 def read_checked(files: LocalFiles, folder: str, name: str, manifest: Manifest) -> bytes:

@@ -5,6 +5,7 @@ They are a cache over the manifests, which alone are the truth.
 
 from __future__ import annotations
 
+from embedstore.errors import DamagedError
 from embedstore.store import layout
 from embedstore.store.contents import committed
 from embedstore.store.files import LocalFiles
@@ -40,6 +41,8 @@ def finished(files: LocalFiles, model: str, dataset: str) -> Record | None:
 def write_pointer(files: LocalFiles, model: str, dataset: str) -> None:
     """Bring a run's pointer up to date, also while others finish other heads of it."""
     record = finished(files, model, dataset)
+    if record is None or _written(files, model, dataset) == record:
+        return
     while record is not None:
         files.replace(layout.pointer(model, dataset), write_record(record))
         written, record = record, finished(files, model, dataset)
@@ -47,12 +50,10 @@ def write_pointer(files: LocalFiles, model: str, dataset: str) -> None:
             return
 
 
-def read_pointers(files: LocalFiles) -> list[Record]:
-    """Return what is finished in the store, by model and data set."""
-    keys = [
-        f"runs/{model}/{name}"
-        for model in files.folders("runs")
-        for name in files.names(f"runs/{model}")
-        if name.endswith(".json")
-    ]
-    return [read_record(files.read(key), key) for key in keys]
+def _written(files: LocalFiles, model: str, dataset: str) -> Record | None:
+    """Return what the pointer says now; None where it is missing or damaged."""
+    key = layout.pointer(model, dataset)
+    try:
+        return read_record(files.read(key), key)
+    except (FileNotFoundError, DamagedError):
+        return None

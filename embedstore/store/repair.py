@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+import polars as pl
+
 from embedstore import schema
 from embedstore.errors import DamagedError
 from embedstore.store import layout
-from embedstore.store.files import LocalFiles
-from embedstore.store.manifest import MANIFEST
+from embedstore.store.contents import fingerprint
+from embedstore.store.files import ASIDE, LocalFiles
+from embedstore.store.manifest import MANIFEST, commit
 from embedstore.store.pointers import write_pointer
-from embedstore.store.records import write_record
+from embedstore.store.records import read_record, write_record
 from embedstore.store.runs import PLAN, BlockRun
 from embedstore.store.shards import zarr_json
+from embedstore.store.tables import from_parquet
 from embedstore.store.verify import Problem, folder_of
 
 #: Seconds after which a leftover is taken for a dead writer's.
@@ -40,12 +44,14 @@ def repair(files: LocalFiles, problems: list[Problem], *, leftover_age: float = 
         name = PurePosixPath(problem.file).name
         if problem.state == "leftover":
             if files.age(problem.file) >= leftover_age:
-                files.delete(problem.file)
+                files.sweep(problem.file) if ASIDE in problem.file else files.delete(problem.file)
         elif problem.file.startswith("runs/"):
             files.delete(problem.file)
         elif problem.file == layout.STORE:
             files.replace(layout.STORE, write_record({"format": schema.FORMAT}))
-        elif name == "zarr.json" and _rewrite_zarr_json(files, problem.file):
+        elif (name == "zarr.json" and _rewrite_zarr_json(files, problem.file)) or (
+            name == MANIFEST and _restore_dataset(files, problem.file)
+        ):
             continue
         elif name != PLAN:
             _withdraw(files, problem, withdrawn)
@@ -69,6 +75,30 @@ def _withdraw(files: LocalFiles, problem: Problem, withdrawn: set[str]) -> None:
                 files.delete(f"{folder}/blocks/{block:06d}.json")
     files.delete(problem.file)
     withdrawn.add(folder)
+
+
+def _restore_dataset(files: LocalFiles, key: str) -> bool:
+    """Commit a data set again whose files are whole but whose manifest is not.
+
+    Its record carries a digest, and the fingerprint in it vouches for the samples; without the
+    pictures, nothing else could bring them back.
+    """
+    folder = folder_of(key)
+    names = ("dataset.json", "samples.parquet")
+    if not folder.startswith("datasets/") or not all(files.exists(f"{folder}/{n}") for n in names):
+        return False
+    contents = {name: files.read(f"{folder}/{name}") for name in names}
+    try:
+        record = read_record(contents["dataset.json"], key)
+        samples = from_parquet(contents["samples.parquet"])
+        found = fingerprint(samples, tuple(record["class_ids"]))
+    except (DamagedError, pl.exceptions.PolarsError):
+        return False
+    if found != record["fingerprint"]:
+        return False
+    files.delete(key)
+    commit(files, folder, "dataset", contents, {"n_rows": record["n_samples"]})
+    return True
 
 
 def _rewrite_zarr_json(files: LocalFiles, key: str) -> bool:

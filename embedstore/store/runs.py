@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from embedstore.errors import DamagedError, IdentityError
 from embedstore.schema import FAILURES
@@ -29,7 +30,7 @@ from embedstore.store.manifest import (
 )
 from embedstore.store.records import Record, read_record, write_record
 from embedstore.store.shards import ShardedArray, from_metadata, metadata, pack, unpack, zarr_json
-from embedstore.store.tables import table, to_parquet
+from embedstore.store.tables import from_parquet, table, to_parquet
 
 PLAN = "plan.json"
 FAILURES_TABLE = "failures.parquet"
@@ -215,26 +216,58 @@ class BlockRun:
         return sorted(Failure(*f) for record in records if record for f in record["failures"])
 
     def finish(self, facts: Mapping[str, Any] | None = None) -> Manifest:
-        """Write the manifest over all blocks: from now on the run exists for readers."""
+        """Write the manifest over all blocks: from now on the run exists for readers.
+
+        Raises
+        ------
+        DamagedError
+            If a shard that a block's record names is not there.
+        """
+        finished = self.manifest
+        if finished is not None:
+            return finished
         contents: dict[str, FileEntry] = {}
         failures: list[list[Any]] = []
         for block in range(self.plan.n_blocks):
             record = self.block_record(block)
             assert record is not None, "finish() is called when no block is missing"
-            contents |= read_entries(record)
+            entries = read_entries(record)
+            self._check_present(entries)
+            contents |= entries
             failures += record["failures"]
             name = f"blocks/{_record_name(block)}"
             contents[name] = FileEntry.of(self.files.read(f"{self.folder}/{name}"))
         for name in [PLAN, *(f"{a.name}/zarr.json" for a in self.plan.arrays)]:
             contents[name] = FileEntry.of(self.files.read(f"{self.folder}/{name}"))
         if self.plan.kind == "images":
-            data = to_parquet(_failures_table(failures))
-            if not self.files.create(f"{self.folder}/{FAILURES_TABLE}", data):
-                self.files.replace(f"{self.folder}/{FAILURES_TABLE}", data)
-            contents[FAILURES_TABLE] = FileEntry.of(data)
+            contents[FAILURES_TABLE] = self._write_failures(_failures_table(failures))
         counts = {"n_rows": self.plan.n_rows, "n_failures": len(failures)}
         manifest = Manifest(self.plan.kind, contents, {**counts, **(facts or {})})
         return write_manifest(self.files, self.folder, manifest)
+
+    def _check_present(self, entries: Mapping[str, FileEntry]) -> None:
+        for name, entry in entries.items():
+            key = f"{self.folder}/{name}"
+            if not self.files.exists(key) or self.files.size(key) != entry.n_bytes:
+                raise DamagedError(
+                    f"{key} is missing or cut short; mend it with: embedstore verify --repair, "
+                    "then encode again"
+                )
+
+    def _write_failures(self, failures: pl.DataFrame) -> FileEntry:
+        """Write the table, or adopt one of the same rows that another version of Polars wrote."""
+        key, data = f"{self.folder}/{FAILURES_TABLE}", to_parquet(failures)
+        if not self.files.create(key, data):
+            found = self.files.read(key)
+            try:
+                same = from_parquet(found).equals(failures)
+            except pl.exceptions.PolarsError:
+                same = False
+            if same:
+                data = found
+            else:
+                self.files.replace(key, data)
+        return FileEntry.of(data)
 
     def _commit_array(
         self, block: int, array: ShardedArray, rows: npt.NDArray[Any], entries: dict[str, FileEntry]
@@ -272,7 +305,7 @@ def _table_name(block: int, name: str) -> str:
     return f"blocks/{block:06d}.{name}.parquet"
 
 
-def _failures_table(failures: Sequence[Sequence[Any]]) -> Any:
+def _failures_table(failures: Sequence[Sequence[Any]]) -> pl.DataFrame:
     columns = dict(zip(FAILURES, map(list, zip(*failures, strict=True)), strict=False))
     return table(FAILURES, columns or {name: [] for name in FAILURES})
 

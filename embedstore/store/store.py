@@ -16,10 +16,11 @@ from embedstore.store import contents, layout, outcomes
 from embedstore.store.arrays import StoredArray
 from embedstore.store.contents import DatasetRecord, ModelRecord, TextsRecord
 from embedstore.store.files import LocalFiles
+from embedstore.store.formats import check_format
 from embedstore.store.logits import StoredLogits
 from embedstore.store.manifest import Manifest, read_checked, read_manifest
 from embedstore.store.outcomes import OutcomeRun
-from embedstore.store.records import read_record, write_record
+from embedstore.store.records import write_record
 from embedstore.store.runs import FAILURES_TABLE
 from embedstore.store.tables import from_parquet
 
@@ -53,12 +54,7 @@ class Store:
         if not files.exists(layout.STORE):
             _check_absent(files, create=create)
             files.create(layout.STORE, write_record({"format": schema.FORMAT}))
-        record = read_record(files.read(layout.STORE), f"{path}/{layout.STORE}")
-        if record["format"] > schema.FORMAT:
-            raise StoreError(
-                f"the store {path} has format {record['format']}, newer than {schema.FORMAT}, "
-                "which this embedstore reads; update it: pip install --upgrade embedstore"
-            )
+        check_format(files)
         return cls(files)
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from embedstore.accelerate import n_threads
 from embedstore.errors import DamagedError, StoreError
 from embedstore.store import layout
 from embedstore.store.files import ASIDE, LocalFiles, digest_of
+from embedstore.store.formats import check_format
 from embedstore.store.manifest import MANIFEST, FileEntry, read_entries, read_manifest
 from embedstore.store.pointers import finished
 from embedstore.store.records import read_record
@@ -65,6 +66,8 @@ def verify(files: LocalFiles, progress: Callable[[int], None] = lambda _n: None)
     """
     if not files.exists(layout.STORE) and not layout.was_store(files.root):
         raise StoreError(f"there is no store at {files.root}; check the path")
+    if files.exists(layout.STORE) and _readable(files, layout.STORE):
+        check_format(files)  # a newer one knows files that would be taken for leftovers
     # What lies beside the store's own folders is none of ours, and never swept.
     keys = [key for key in files.walk() if key.startswith(_OURS)]
     folders = _folders(keys)
@@ -74,8 +77,12 @@ def verify(files: LocalFiles, progress: Callable[[int], None] = lambda _n: None)
         problems.setdefault(problem.file, problem)
     for problem in _check_contents(files, expected, progress):
         problems.setdefault(problem.file, problem)
+    vouching = {folder for folder, _ in expected.values()}
     for key in keys:
-        if key not in expected and key not in problems and not _is_record(key):
+        if key in expected or key in problems or _is_record(key):
+            continue
+        # Where no manifest and no plan can be read, a file may be all that is left of good data.
+        if ASIDE in key or folder_of(key) in vouching:
             problems[key] = Problem(key, "leftover", None)
     return sorted(problems.values(), key=lambda p: p.file)
 
@@ -171,6 +178,18 @@ def _vouched_by_blocks(
 
 
 def _check_pointers(files: LocalFiles, keys: list[str]) -> Iterator[Problem]:
+    """Check that pointers say what the manifests do, no less and no more."""
+    for model in files.folders("models"):
+        for dataset in files.folders(f"models/{model}/images"):
+            key = layout.pointer(model, dataset)
+            if not files.exists(key) and files.exists(
+                f"{layout.images(model, dataset)}/{MANIFEST}"
+            ):
+                yield Problem(key, "stale", None)
+    yield from _check_targets(files, keys)
+
+
+def _check_targets(files: LocalFiles, keys: list[str]) -> Iterator[Problem]:
     """A pointer that says more than the manifests do points at what was deleted."""
     for key in (k for k in keys if k.startswith("runs/") and k.endswith(".json")):
         try:
@@ -242,6 +261,8 @@ def _readable(files: LocalFiles, key: str) -> bool:
         read_record(files.read(key), key)
     except DamagedError:
         return False
+    except FileNotFoundError:  # a running encode has just renamed it
+        return True
     return True
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +41,12 @@ class Hostile:
             os.kill(os.getpid(), signal.SIGSEGV)
         if locator == "exit":
             os._exit(7)
+        if locator == "once":
+            mark = Path(self.root) / "died"
+            if not mark.exists():
+                mark.touch()
+                os._exit(1)
+            locator = "3.png"
         if locator == "hang":
             time.sleep(600)
         if locator == "raise":
@@ -93,6 +100,13 @@ def test_a_hang_is_given_up(folder):
         failures = decoding.submit(0, ["hang", "1.png"]).result(60)
         assert [i for i, _, _ in failures] == [0]
         assert "took longer than 1 s" in failures[0][2]
+
+
+def test_a_process_that_dies_once_costs_nothing(folder):
+    with pool(folder) as decoding:
+        failures = decoding.submit(0, ["1.png", "once", "2.png"]).result(60)
+        assert failures == []
+        assert all(decoding.slots[0, i].any() for i in range(3))
 
 
 def test_closing_ends_the_processes(folder):

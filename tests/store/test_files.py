@@ -30,7 +30,7 @@ def test_of_racing_writers_exactly_one_creates_the_file(tmp_path):
             created = list(pool.map(partial(files.create, f"f{round_}"), data))
         assert sum(created) == 1
         assert files.read(f"f{round_}") == bytes([created.index(True)]) * 99
-    assert files.leftovers() == []
+    assert list(tmp_path.rglob("*.aside")) == []
 
 
 def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):

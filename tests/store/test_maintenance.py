@@ -72,3 +72,16 @@ def test_a_copy_refuses_damage_and_other_content(store, tmp_path):
         copy(store, Store.open(tmp_path / "u", create=True))
     with pytest.raises(UnknownNameError):
         copy(store, target, models="none", datasets="none")
+
+
+def test_nothing_is_copied_under_another_models_identity(store, tmp_path):
+    from dataclasses import replace
+
+    from embedstore.store.contents import save_model
+
+    target = Store.open(tmp_path / "t", create=True)
+    other = replace(store.model("a"), identity={**store.model("a").identity, "weights": "0" * 64})
+    save_model(target.files, other)
+    with pytest.raises(IdentityError, match="another weights"):
+        copy(store, target, models="a")
+    assert target.datasets == []

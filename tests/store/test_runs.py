@@ -123,3 +123,20 @@ def test_the_first_plan_chooses_the_blocks(run):
     other = Plan("images", N, 4, 2, "float32", {"fingerprint": "f"}, (array,))
     resumed = BlockRun.start(run.files, "run", other)
     assert (resumed.plan.block_rows, resumed.plan.batch_rows) == (B, 4)
+
+
+def test_a_run_cannot_be_finished_without_its_shards(run, tmp_path):
+    for block in range(3):
+        run.commit(block, {"embeddings": rows(block)})
+    (tmp_path / "run/embeddings/c/1/0").unlink()
+    with pytest.raises(DamagedError, match="missing or cut short"):
+        run.finish()
+
+
+def test_finishing_again_changes_nothing(run, tmp_path):
+    for block in range(3):
+        run.commit(block, {"embeddings": rows(block)})
+    manifest = run.finish()
+    (tmp_path / "run/failures.parquet").write_bytes(b"as another version would write it")
+    assert run.finish() == manifest
+    assert (tmp_path / "run/failures.parquet").read_bytes().startswith(b"as another")

@@ -123,3 +123,33 @@ def test_a_deleted_run_leaves_a_stale_pointer_that_names_it(store):
     shutil.rmtree(store.files.path("models/a/logits"))
     found = serious(store)
     assert found["models/a/logits/data/own/manifest.json"] == "missing"
+
+
+def test_a_damaged_manifest_of_a_data_set_costs_nothing_else(store):
+    before = store.samples("data")
+    path = store.files.path("datasets/data/manifest.json")
+    data = bytearray(path.read_bytes())
+    data[9] ^= 1
+    path.write_bytes(bytes(data))
+    problems = verify(LocalFiles(store.files.root))
+    assert [(p.file, p.state) for p in problems] == [("datasets/data/manifest.json", "damaged")]
+    assert repair(store.files, problems) == []
+    assert verify(LocalFiles(store.files.root)) == []
+    assert Store(LocalFiles(store.files.root)).samples("data").equals(before)
+
+
+def test_a_newer_store_is_not_swept(store):
+    from embedstore.errors import StoreError
+    from embedstore.store.records import write_record
+
+    store.files.replace("embedstore.json", write_record({"format": 2}))
+    with pytest.raises(StoreError, match="newer than 1"):
+        verify(store.files)
+
+
+def test_a_missing_pointer_is_written_again(store):
+    store.files.path("runs/a/data.json").unlink()
+    problems = verify(store.files)
+    assert [(p.file, p.state) for p in problems] == [("runs/a/data.json", "stale")]
+    repair(store.files, problems)
+    assert verify(store.files) == []
