@@ -60,8 +60,8 @@ def verify(store: str, mend: bool, format_: str) -> None:
 def _mend(store: str, files: LocalFiles, problems: list[Problem]) -> None:
     """Repair what can be, and say what is left to do."""
     from embedstore.errors import StoreError
+    from embedstore.store.plans import PLAN
     from embedstore.store.repair import LEFTOVER_AGE, repair
-    from embedstore.store.runs import PLAN
 
     withdrawn = repair(files, problems, leftover_age=LEFTOVER_AGE)
     if any(files.exists(p.file) for p in problems if p.state == "leftover"):

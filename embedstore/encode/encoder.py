@@ -35,8 +35,9 @@ from embedstore.prompts import ClassList
 from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
 from embedstore.store.outcomes import OutcomeRun
+from embedstore.store.plans import Plan
 from embedstore.store.pointers import write_pointer
-from embedstore.store.runs import BlockRun, Plan
+from embedstore.store.runs import BlockRun
 from embedstore.store.shards import lay_out
 
 #: Name of the head that is a model's own classifier.

@@ -17,7 +17,8 @@ from embedstore.models.base import Model
 from embedstore.models.texts import BATCH_SIZE, embed_all_texts
 from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
-from embedstore.store.runs import BlockRun, Plan
+from embedstore.store.plans import Plan
+from embedstore.store.runs import BlockRun
 from embedstore.store.shards import lay_out
 
 F32 = npt.NDArray[np.float32]

@@ -24,7 +24,8 @@ from embedstore.labels import LabelSpace
 from embedstore.store import Store, layout
 from embedstore.store.manifest import commit, read_manifest
 from embedstore.store.outcomes import TABLE, OutcomeRun
-from embedstore.store.runs import BlockRun, Plan
+from embedstore.store.plans import Plan
+from embedstore.store.runs import BlockRun
 from embedstore.store.shards import lay_out
 from embedstore.store.tables import from_parquet, to_parquet
 

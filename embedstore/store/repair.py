@@ -12,9 +12,10 @@ from embedstore.store import layout
 from embedstore.store.contents import fingerprint
 from embedstore.store.files import ASIDE, LocalFiles
 from embedstore.store.manifest import MANIFEST, commit
+from embedstore.store.plans import PLAN
 from embedstore.store.pointers import write_pointer
 from embedstore.store.records import read_record, write_record
-from embedstore.store.runs import PLAN, BlockRun
+from embedstore.store.runs import BlockRun
 from embedstore.store.shards import zarr_json
 from embedstore.store.tables import from_parquet
 from embedstore.store.verify import Problem, folder_of

@@ -10,7 +10,7 @@ Dimensions: N rows of the run, B rows of a block.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,11 +28,11 @@ from embedstore.store.manifest import (
     read_manifest,
     write_manifest,
 )
+from embedstore.store.plans import PLAN, Plan, differences
 from embedstore.store.records import Record, read_record, write_record
-from embedstore.store.shards import ShardedArray, from_metadata, metadata, pack, unpack, zarr_json
+from embedstore.store.shards import ShardedArray, pack, unpack, zarr_json
 from embedstore.store.tables import from_parquet, table, to_parquet
 
-PLAN = "plan.json"
 FAILURES_TABLE = "failures.parquet"
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -44,47 +44,6 @@ class Failure:
     row: int
     stage: str  # read, decode, transform
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What is fixed before the first block: a resumed run takes it over."""
-
-    kind: str  # images, text-embeddings, logits
-    n_rows: int  # N
-    block_rows: int  # B
-    batch_rows: int  # rows that go through the model at once; batches never cross blocks
-    precision: str
-    inputs: Mapping[str, str]  # digests of what the run is computed from
-    arrays: tuple[ShardedArray, ...] = field(default=())
-
-    @property
-    def n_blocks(self) -> int:
-        """Blocks of the run."""
-        return -(-self.n_rows // self.block_rows)
-
-    def rows(self, block: int) -> tuple[int, int]:
-        """Return the block's first row and the row after its last."""
-        return block * self.block_rows, min((block + 1) * self.block_rows, self.n_rows)
-
-    def record(self) -> Record:
-        """Return the plan as JSON values."""
-        return {
-            "kind": self.kind,
-            "n_rows": self.n_rows,
-            "block_rows": self.block_rows,
-            "batch_rows": self.batch_rows,
-            "precision": self.precision,
-            "inputs": dict(self.inputs),
-            "arrays": {a.name: metadata(a) for a in self.arrays},
-        }
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> Plan:
-        """Read back what :meth:`record` wrote."""
-        arrays = tuple(from_metadata(name, a) for name, a in record["arrays"].items())
-        plain = {k: v for k, v in record.items() if k != "arrays"}
-        return cls(**plain, arrays=arrays)
 
 
 class BlockRun:
@@ -114,7 +73,7 @@ class BlockRun:
         files.create(f"{folder}/{PLAN}", write_record(plan.record()))
         run = cls.planned(files, folder)
         assert run is not None
-        for name, wanted, found in _differences(plan, run.plan):
+        for name, wanted, found in differences(plan, run.plan):
             raise IdentityError(
                 f"{folder} was begun with another {name} ({found}, now {wanted}); remove it first "
                 "with: embedstore rm, or choose another name"
@@ -308,16 +267,3 @@ def _table_name(block: int, name: str) -> str:
 def _failures_table(failures: Sequence[Sequence[Any]]) -> pl.DataFrame:
     columns = dict(zip(FAILURES, map(list, zip(*failures, strict=True)), strict=False))
     return table(FAILURES, columns or {name: [] for name in FAILURES})
-
-
-def _differences(wanted: Plan, found: Plan) -> list[tuple[str, object, object]]:
-    """Name what must agree and does not; block and batch rows are the first plan's to choose."""
-    pairs: list[tuple[str, object, object]] = [
-        ("count of rows", wanted.n_rows, found.n_rows),
-        ("precision", wanted.precision, found.precision),
-    ]
-    names = sorted({*wanted.inputs, *found.inputs})
-    pairs += [(n, wanted.inputs.get(n), found.inputs.get(n)) for n in names]
-    shapes = [{a.name: (a.shape[1:], str(a.dtype)) for a in p.arrays} for p in (wanted, found)]
-    pairs.append(("shape", shapes[0], shapes[1]))
-    return [(name, a, b) for name, a, b in pairs if a != b]

@@ -19,9 +19,10 @@ from embedstore.store import layout
 from embedstore.store.files import ASIDE, LocalFiles, digest_of
 from embedstore.store.formats import check_format
 from embedstore.store.manifest import MANIFEST, FileEntry, read_entries, read_manifest
+from embedstore.store.plans import PLAN
 from embedstore.store.pointers import finished
 from embedstore.store.records import read_record
-from embedstore.store.runs import PLAN, BlockRun
+from embedstore.store.runs import BlockRun
 from embedstore.store.shards import from_metadata, zarr_json
 
 State = Literal["damaged", "missing", "stale", "leftover"]

@@ -1,1 +1,1 @@
-"""Makers of small models for tests, ours and those of other programs. No test imports live here."""
+"""Makers of small models and stores for tests, ours and those of other programs."""

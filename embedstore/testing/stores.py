@@ -23,8 +23,9 @@ from embedstore.store.contents import (
     save_dataset,
     save_model,
 )
+from embedstore.store.plans import Plan
 from embedstore.store.pointers import write_pointer
-from embedstore.store.runs import BlockRun, Failure, Plan
+from embedstore.store.runs import BlockRun, Failure
 from embedstore.store.shards import lay_out
 from embedstore.store.tables import table
 

@@ -11,7 +11,8 @@ import pytest
 from embedstore import schema
 from embedstore.store import Store
 from embedstore.store.arrays import StoredArray
-from embedstore.store.runs import BlockRun, Plan
+from embedstore.store.plans import Plan
+from embedstore.store.runs import BlockRun
 from embedstore.store.shards import lay_out
 
 N, C, B = 50_000, 1000, 8192

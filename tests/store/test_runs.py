@@ -10,7 +10,8 @@ import pytest
 from embedstore import schema
 from embedstore.errors import DamagedError, IdentityError
 from embedstore.store.files import LocalFiles
-from embedstore.store.runs import BlockRun, Failure, Plan
+from embedstore.store.plans import Plan
+from embedstore.store.runs import BlockRun, Failure
 from embedstore.store.shards import lay_out
 
 N, D, B = 20, 3, 8
