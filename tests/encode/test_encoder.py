@@ -173,12 +173,20 @@ def test_another_precision_is_refused_by_its_name(encoded, pictures):
         run(encoded.files.root, pictures, precision="bfloat16")
 
 
-def test_other_weights_are_refused_by_their_name(encoded, pictures, monkeypatch, tmp_path):
+def test_other_weights_are_refused_by_their_name(encoded, pictures, monkeypatch):
+    import torch
     import toy_models
 
-    monkeypatch.setattr(toy_models, "SIZE", 16)  # also the scale of the weights
-    with pytest.raises((IdentityError, EmbedStoreError)):
-        run(encoded.files.root, pictures, "headless")
+    real = toy_models.Projection.__init__
+
+    def other(self, native=False):
+        real(self, native)
+        self.weights.data = torch.flip(self.weights.data, (0,))
+
+    monkeypatch.setattr(toy_models.Projection, "__init__", other)
+    with pytest.raises(IdentityError, match=r"'toy' is in the store with another weights"):
+        run(encoded.files.root, pictures, data="again")
+    assert encoded.datasets == ["pets"]
 
 
 def test_unknown_precision_and_device(tmp_path, pictures, environment):
