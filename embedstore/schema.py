@@ -28,6 +28,9 @@ EMBEDDINGS = ArraySchema("embeddings", ("sample", "embedding"), "float16", "not 
 TEXT_EMBEDDINGS = ArraySchema("embeddings", ("text", "embedding"), "float32", "not normalised")
 LOGITS = ArraySchema("logits", ("sample", "class"), "float16", "nats, less the row's maximum")
 MAXIMUM = ArraySchema("maximum", ("sample",), "float32", "nats")
+PATCHES = ArraySchema(
+    "patches", ("sample", "row", "column", "feature"), "float16", "not normalised"
+)
 
 #: One row a sample, row i of every array of the data set. `label` indexes the data set's classes.
 SAMPLES = MappingProxyType(
@@ -41,7 +44,14 @@ SAMPLES = MappingProxyType(
 )
 
 #: One row a text, row i of the text embeddings.
-TEXTS = MappingProxyType({"text": pl.String, "class_index": pl.Int32, "template_index": pl.Int32})
+TEXTS = MappingProxyType(
+    {
+        "text": pl.String,
+        "class_index": pl.Int32,  # of a prompt; null for a caption
+        "template_index": pl.Int32,  # of a prompt
+        "sample_index": pl.Int32,  # row of the data set that a caption belongs to
+    }
+)
 
 #: Pictures that could not be used; NaN in every array, null in outcomes.
 FAILURES = MappingProxyType({"row": pl.Int64, "stage": pl.String, "reason": pl.String})

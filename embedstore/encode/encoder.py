@@ -13,8 +13,16 @@ from pathlib import Path
 
 from embedstore import schema
 from embedstore.encode.device import Forward
-from embedstore.encode.images import ImagePass, Pictures
+from embedstore.encode.images import ImagePass, PatchPass, Pictures
 from embedstore.encode.loading import Loaded, decoder_name, load_model, weights_files
+from embedstore.encode.patches import (
+    PatchRun,
+    are_finished,
+    chosen_layers,
+    fitting_rows,
+    start_patches,
+    together,
+)
 from embedstore.encode.progress import Progress
 from embedstore.encode.provenance import check_reproduces
 from embedstore.encode.registration import Dataset, register
@@ -26,12 +34,14 @@ from embedstore.encode.request import (
     block_rows,
     n_workers,
 )
+from embedstore.encode.texts import encode_texts
 from embedstore.encode.zero_shot import has_prompts, zero_shot_head
 from embedstore.heads.head import Head
-from embedstore.heads.run import HeadRun, derive, is_finished
+from embedstore.heads.outcomes import is_finished
+from embedstore.heads.run import HeadRun, derive
 from embedstore.heads.stored import load_head, save_head
-from embedstore.labels import label_space
-from embedstore.prompts import ClassList
+from embedstore.labels import judgements
+from embedstore.prompts import ClassList, PromptSet
 from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
 from embedstore.store.outcomes import OutcomeRun
@@ -132,6 +142,9 @@ class Encoder:
         """The model, loaded when it is first needed."""
         if self._loaded is None:
             self._loaded = load_model(self.store, self.name, self.spec, self.options, self.progress)
+            chosen_layers(
+                self._loaded.model, self.options.patches
+            )  # known before pictures are read
         return self._loaded
 
     def __call__(self, datasets: list[Dataset]) -> None:
@@ -162,45 +175,70 @@ class Encoder:
         images = read_manifest(self.store.files, layout.images(self.name, dataset.record.name))
         if images is None or images.facts["fingerprint"] != dataset.record.fingerprint:
             return False
-        classes = self._classes(dataset)
         heads = [OWN] if record.has_own_head else []
-        if record.has_text and classes is not None:
-            if not all(has_prompts(self.store, p, classes) for p in self.request.prompts):
+        if record.has_text:
+            if not set(dataset.record.captions) <= set(self.store.text_sets(self.name)):
                 return False
-            heads += [f"{prompts.name}--{classes.name}" for prompts in self.request.prompts]
+            pairs = self._prompted(dataset)
+            if not all(has_prompts(self.store, *pair) for pair in pairs):
+                return False
+            heads += [f"{prompts.name}--{classes.name}" for prompts, classes in pairs]
+        names = (self.name, dataset.record.name)
+        if not are_finished(self.store, names, self.options.patches, dataset.record.fingerprint):
+            return False
         return all(self._head_finished(dataset, head) for head in heads)
 
     def _head_finished(self, dataset: Dataset, head: str) -> bool:
         if head not in self.store.heads(self.name):
             return False
-        data = dataset.record
         ids = load_head(self.store, self.name, head).class_ids
-        space = label_space(ids, data.class_ids, data.name)
-        return is_finished(self.store, OutcomeRun(self.name, data.name, head, space.name))
+        runs = [
+            OutcomeRun(self.name, dataset.record.name, head, judged.space.name)
+            for judged in judgements(ids, dataset.record, dataset.samples)
+        ]
+        return all(is_finished(self.store, run) for run in runs)
 
-    def _classes(self, dataset: Dataset) -> ClassList | None:
-        return self.request.classes or dataset.classes
+    def _prompted(self, dataset: Dataset) -> list[tuple[PromptSet, ClassList]]:
+        """Return the zero-shot heads that are asked for: prompts over classes."""
+        lists = [self.request.classes] if self.request.classes else dataset.class_lists
+        return [(prompts, classes) for prompts in self.request.prompts for classes in lists]
 
     def _encode(self, dataset: Dataset) -> None:
+        layers = chosen_layers(self.loaded.model, self.options.patches)
         heads = self._heads(dataset)
-        run = self._image_run(dataset)
+        run = self._image_run(dataset, layers)
         head_runs = [self._head_run(dataset, name, head, run) for name, head in heads]
-        self._pass(dataset, run, head_runs)
+        names = (self.name, dataset.record.name)
+        patches = start_patches(self.store, names, self.loaded.model, layers, run)
+        beside = [p for p in patches if run.manifest is None and p.fills_with(run)]
+        self._pass(ImagePass, dataset, run, head_runs, beside)
         run.finish({"fingerprint": dataset.record.fingerprint})
         derive(run, head_runs)
+        for apart in together([p for p in patches if p not in beside]):
+            self._pass(PatchPass, dataset, run, [], apart)
+        for layer in patches:
+            layer.finish()
         write_pointer(self.store.files, self.name, dataset.record.name)
         n_failures = len(run.failures())
         done = Encoded(self.name, dataset.record.name, run.plan.n_rows, n_failures)
         self.report.encoded.append(done)
 
-    def _pass(self, dataset: Dataset, run: BlockRun, head_runs: list[HeadRun]) -> None:
+    def _pass(
+        self,
+        kind: type[ImagePass],
+        dataset: Dataset,
+        run: BlockRun,
+        head_runs: list[HeadRun],
+        patches: list[PatchRun],
+    ) -> None:
         """Run the pictures of all missing blocks through the model."""
         loaded, samples = self.loaded, dataset.samples
-        image_pass = ImagePass(
+        image_pass = kind(
             run,
             head_runs,
             Pictures(dataset.source.reader(), samples["path"], samples["n_bytes"].to_numpy()),
-            Forward(loaded.model, loaded.device, loaded.precision),
+            Forward(loaded.model, loaded.device, loaded.precision, [p.layer for p in patches]),
+            patches,
             n_workers=self.options.workers or n_workers(loaded.device_kind),
             decode=self.options.decode,
             provenance=loaded.provenance,
@@ -210,19 +248,20 @@ class Encoder:
         if not missing:
             return
         check_reproduces(image_pass)
-        left = sum(stop - start for start, stop in map(run.plan.rows, missing))
-        stage = f"{self.name}: {dataset.record.name}"
+        left = sum(stop - start for start, stop in map(image_pass.plan.rows, missing))
+        stage = f"{self.name}: {dataset.record.name}{', patches' if patches else ''}"
         self.progress.begin(stage, run.plan.n_rows, run.plan.n_rows - left)
         image_pass()
         self.progress.end()
         self.report.n_images += left
 
-    def _image_run(self, dataset: Dataset) -> BlockRun:
+    def _image_run(self, dataset: Dataset, layers: list[int]) -> BlockRun:
         loaded, name = self.loaded, dataset.record.name
         n_rows = dataset.record.n_samples
         batch_rows = self.options.batch_size or BATCH_ROWS[loaded.device_kind]
         wanted = self.options.block_rows or BLOCK_ROWS[loaded.device_kind]
-        rows = block_rows(n_rows, batch_rows, wanted)
+        shapes = [loaded.model.patch_shapes[layer] for layer in layers]
+        rows = fitting_rows(shapes, batch_rows, block_rows(n_rows, batch_rows, wanted))
         shape = (n_rows, loaded.model.embedding_dim)
         plan = Plan(
             kind="images",
@@ -246,12 +285,13 @@ class Encoder:
         if loaded.model.own_head is not None:
             save_head(self.store, self.name, OWN, loaded.model.own_head, {"kind": "own"})
             names.append(OWN)
-        classes = self._classes(dataset)
-        if loaded.model.has_text and classes is not None:
+        if loaded.model.has_text:
             names += [
                 zero_shot_head(self.store, loaded, prompts, classes, self.progress)
-                for prompts in self.request.prompts
+                for prompts, classes in self._prompted(dataset)
             ]
+            for captions in dataset.record.captions:
+                encode_texts(self.store, loaded, captions, self.progress)
         if not names:
             self.progress.notice(
                 f"{self.name} on {dataset.record.name}: embeddings only, since there is no head"
@@ -259,7 +299,6 @@ class Encoder:
         return [(name, load_head(self.store, self.name, name)) for name in names]
 
     def _head_run(self, dataset: Dataset, name: str, head: Head, images: BlockRun) -> HeadRun:
-        record = dataset.record
-        space = label_space(head.class_ids, record.class_ids, record.name)
-        names = (self.name, record.name, name)
-        return HeadRun.start(self.store, images, names, head, space, dataset.labels)
+        names = (self.name, dataset.record.name, name)
+        judged = judgements(head.class_ids, dataset.record, dataset.samples)
+        return HeadRun.start(self.store, images, names, head, judged)

@@ -6,19 +6,22 @@ Dimensions: N samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from embedstore.datasets.sources import Listing, Source, describe
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import limited_name
+from embedstore.labels import class_map
 from embedstore.prompts import ClassList, imagenet
 from embedstore.store import Store
-from embedstore.store.contents import DatasetRecord, save_dataset
+from embedstore.store.captions import caption_set, save_captions
+from embedstore.store.datasets import DatasetRecord, save_annotations, save_dataset
+
+#: The annotations that a source brings along.
+SOURCE = "source"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,6 @@ class Dataset:
     source: Source
 
     @property
-    def labels(self) -> npt.NDArray[np.int32]:
-        """(N,) into the data set's classes, -1 where there is none."""
-        return self.samples["label"].fill_null(-1).to_numpy()
-
-    @property
     def classes(self) -> ClassList | None:
         """What prompts name: all of ImageNet's classes for some of them; None without labels."""
         if not self.record.class_ids:
@@ -42,6 +40,16 @@ class Dataset:
         if set(self.record.class_ids) <= set(imagenet().ids):
             return imagenet()
         return ClassList(self.record.class_list, self.record.class_ids, self.record.class_names)
+
+    @property
+    def class_lists(self) -> list[ClassList]:
+        """Lists that zero-shot heads are made over: its own, and ImageNet's where a map asks."""
+        lists = [] if self.classes is None else [self.classes]
+        maps = [class_map(name) for name in self.record.spaces]
+        members = {m for mapped in maps for group in mapped.members.values() for m in group}
+        if imagenet() not in lists and members and members <= set(imagenet().ids):
+            lists.append(imagenet())
+        return lists
 
 
 def register(
@@ -65,11 +73,18 @@ def register(
     progress.begin(f"reading {name}", len(listing.paths))
     record, samples = describe(name, source, listing, known, progress.advance)
     progress.end()
-    if samples is None:
-        samples = store.samples(name)
-    else:
+    if samples is not None:
+        record = replace(
+            record,
+            spaces=tuple(listing.spaces),
+            captions=tuple(caption_set(captions, name) for captions in listing.captions),
+        )
         save_dataset(store.files, record, samples)
-    return Dataset(record, samples, source)
+    if listing.annotations is not None and listing.annotations.width:
+        save_annotations(store.files, name, SOURCE, listing.annotations, {"source": source.spec})
+    for captions, texts in listing.captions.items():
+        save_captions(store.files, caption_set(captions, name), name, texts)
+    return Dataset(record, store.samples(name), source)
 
 
 def _limited(listing: Listing, limit: int) -> Listing:
@@ -85,4 +100,7 @@ def _limited(listing: Listing, limit: int) -> Listing:
         n_bytes=pick(listing.n_bytes),
         changed=pick(listing.changed),
         classes=listing.classes,
+        annotations=None if listing.annotations is None else listing.annotations[rows],
+        captions={name: pick(texts) for name, texts in listing.captions.items()},
+        spaces=listing.spaces,
     )

@@ -7,9 +7,8 @@ Dimensions: B rows of a block, C classes, D embedding.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +17,12 @@ import polars as pl
 from embedstore import schema
 from embedstore.errors import IdentityError
 from embedstore.heads.head import Head
-from embedstore.kernels.half import narrow
-from embedstore.kernels.outcomes import Outcomes, outcomes
-from embedstore.labels import LabelSpace
+from embedstore.heads.outcomes import is_finished, outcome_table, save_outcomes
+from embedstore.kernels.half import narrow, widen
+from embedstore.labels import Judgement
 from embedstore.store import Store, layout
-from embedstore.store.manifest import commit, read_manifest
-from embedstore.store.outcomes import TABLE, OutcomeRun
+from embedstore.store.manifest import read_manifest
+from embedstore.store.outcomes import OutcomeRun
 from embedstore.store.plans import Plan
 from embedstore.store.runs import BlockRun
 from embedstore.store.shards import lay_out
@@ -41,8 +40,7 @@ class HeadRun:
     dataset: str
     name: str
     head: Head
-    space: LabelSpace
-    labels: npt.NDArray[np.int64]  # (N,) in the label space, -1 where there is none
+    judgements: tuple[Judgement, ...]  # one a label space
     run: BlockRun
 
     @classmethod
@@ -52,8 +50,7 @@ class HeadRun:
         images: BlockRun,
         names: tuple[str, str, str],
         head: Head,
-        space: LabelSpace,
-        labels: npt.NDArray[np.integer],
+        judgements: Sequence[Judgement],
     ) -> HeadRun:
         """Plan the run beside the images' run `images`, or take over the plan that is there.
 
@@ -63,27 +60,14 @@ class HeadRun:
             Where the embeddings are, or come to be.
         names
             Of the model, the data set and the head.
-        head, space
+        head, judgements
             What makes logits of embeddings, and outcomes of logits.
-        labels
-            (N,) the data set's labels, -1 where there is none.
         """
         model, dataset, name = names
-        manifest = read_manifest(store.files, layout.head(model, name))
-        assert manifest is not None, "the head is committed before its first run"
-        shape = (images.plan.n_rows, len(head.class_ids))
-        arrays = (
-            lay_out(schema.LOGITS, shape, images.plan.block_rows),
-            lay_out(schema.MAXIMUM, shape[:1], images.plan.block_rows),
-        )
-        plan = Plan(
-            kind="logits",
-            n_rows=images.plan.n_rows,
-            block_rows=images.plan.block_rows,
-            batch_rows=images.plan.batch_rows,
-            precision="float32",
-            inputs={**images.plan.inputs, "head": manifest.digest},
-            arrays=arrays,
+        plan = logits_plan(
+            (images.plan.n_rows, len(head.class_ids)),
+            (images.plan.block_rows, images.plan.batch_rows),
+            {**images.plan.inputs, "head": _digest(store, model, name)},
         )
         run = BlockRun.start(store.files, layout.logits(model, dataset, name), plan)
         if run.plan.block_rows != images.plan.block_rows:
@@ -92,17 +76,16 @@ class HeadRun:
                 f"with {images.plan.block_rows}; remove both with: embedstore rm STORE "
                 f"--model {model} --data {dataset}"
             )
-        return cls(store, model, dataset, name, head, space, space.labels(labels), run)
-
-    @property
-    def outcome_run(self) -> OutcomeRun:
-        """What names the outcome table."""
-        return OutcomeRun(self.model, self.dataset, self.name, self.space.name)
+        return cls(store, model, dataset, name, head, tuple(judgements), run)
 
     @property
     def finished(self) -> bool:
-        """Whether logits and outcomes are committed."""
-        return is_finished(self.store, self.outcome_run)
+        """Whether logits and all outcomes are committed."""
+        return all(is_finished(self.store, self.outcome_run(j)) for j in self.judgements)
+
+    def outcome_run(self, judgement: Judgement) -> OutcomeRun:
+        """Return what names the outcome table of a judgement."""
+        return OutcomeRun(self.model, self.dataset, self.name, judgement.space.name)
 
     def commit(
         self, block: int, embeddings: npt.NDArray[np.float16], native: F32 | None = None
@@ -124,37 +107,58 @@ class HeadRun:
         else:  # the picture may have failed for one of two workers only
             failed = failed | np.isnan(native).all(axis=1)
             logits = np.where(failed[:, None], np.float32(np.nan), native)
-        start, stop = self.run.plan.rows(block)
-        said = outcomes(
-            self.space.cut(logits), self.labels[start:stop], failed=failed, first_row=start
-        )
+        start, _ = self.run.plan.rows(block)
         centred, maximum = narrow(logits)
-        self.run.commit(
-            block,
-            {"logits": centred, "maximum": maximum},
-            tables={"outcomes": to_parquet(outcome_table(said))},
-        )
+        tables = {
+            _table_name(judged): to_parquet(outcome_table(judged(logits, start, failed)))
+            for judged in self.judgements
+        }
+        self.run.commit(block, {"logits": centred, "maximum": maximum}, tables=tables)
 
-    def finish(self) -> None:
-        """Commit the logits, then the outcomes of all blocks as one table."""
-        self.run.finish({"space": self.space.name})
-        parts = [
-            from_parquet(self.run.read_table(block, "outcomes"))
-            for block in range(self.run.plan.n_blocks)
-        ]
-        data = to_parquet(pl.concat(parts).rechunk())
+    def finish(self, images: BlockRun | None = None) -> None:
+        """Commit the logits, then the outcomes of all blocks, one table a label space.
+
+        A space that was not asked for when a block was written is judged now: from the embeddings
+        `images`, or where there are none, or the head is native, from the stored logits.
+        """
+        self.run.finish()
+        blocks = range(self.run.plan.n_blocks)
         facts = {"n_rows": self.run.plan.n_rows, "inputs": dict(self.run.plan.inputs)}
-        commit(self.store.files, self.outcome_run.folder, "outcomes", {TABLE: data}, facts)
+        for judged in self.judgements:
+            if is_finished(self.store, self.outcome_run(judged)):
+                self._check_same(judged)
+            else:
+                table = pl.concat([self._outcomes(b, judged, images) for b in blocks]).rechunk()
+                save_outcomes(self.store, self.outcome_run(judged), table, judged.record(), facts)
+
+    def _check_same(self, judged: Judgement) -> None:
+        run = self.outcome_run(judged)
+        if self.store.space(run) != judged.record():
+            raise IdentityError(
+                f"{run.folder} was judged in another label space of that name; give yours another "
+                "name"
+            )
+
+    def _outcomes(self, block: int, judgement: Judgement, images: BlockRun | None) -> pl.DataFrame:
+        if self.run.has_table(block, _table_name(judgement)):
+            return from_parquet(self.run.read_table(block, _table_name(judgement)))
+        if images is None or self.head.native:
+            centred = self.run.read(block, "logits")
+            logits = widen(centred.view(np.uint16), self.run.read(block, "maximum"))
+        else:
+            logits = self.head.logits(images.read(block, "embeddings"))
+        start, _ = self.run.plan.rows(block)
+        return outcome_table(judgement(logits, start, np.isnan(logits[:, 0])))
 
 
-def is_finished(store: Store, run: OutcomeRun) -> bool:
-    """Whether logits and outcomes are committed, of the head that the model has now."""
-    logits = read_manifest(store.files, layout.logits(run.model, run.dataset, run.head))
-    head = read_manifest(store.files, layout.head(run.model, run.head))
-    outcomes_ = read_manifest(store.files, run.folder)
-    if logits is None or head is None or outcomes_ is None:
-        return False
-    return bool(outcomes_.facts["inputs"]["head"] == head.digest)
+def logits_plan(shape: tuple[int, int], rows: tuple[int, int], inputs: Mapping[str, str]) -> Plan:
+    """Return the plan of logits of `shape` (N, C), with `rows` of a block and of a batch."""
+    n_rows, (block_rows, batch_rows) = shape[0], rows
+    arrays = (
+        lay_out(schema.LOGITS, shape, block_rows),
+        lay_out(schema.MAXIMUM, shape[:1], block_rows),
+    )
+    return Plan("logits", n_rows, block_rows, batch_rows, "float32", inputs, arrays)
 
 
 def derive(images: BlockRun, runs: Sequence[HeadRun]) -> None:
@@ -162,16 +166,14 @@ def derive(images: BlockRun, runs: Sequence[HeadRun]) -> None:
     for head_run in runs:
         for block in head_run.run.missing():
             head_run.commit(block, images.read(block, "embeddings"))
-        if not head_run.finished:
-            head_run.finish()
+        head_run.finish(images)
 
 
-def outcome_table(said: Outcomes) -> pl.DataFrame:
-    """Return outcomes as a table: null where the picture failed, or the label is not known."""
-    of_label = {"correct", "label_rank", "nll", "brier"}
-    columns: dict[str, Any] = {}
-    for name, dtype in schema.OUTCOMES.items():
-        known = said.valid & said.labelled if name in of_label else said.valid
-        column = pl.Series(name, getattr(said, name), dtype=dtype)
-        columns[name] = column.set(pl.Series(~known), None)
-    return pl.DataFrame(columns)
+def _digest(store: Store, model: str, head: str) -> str:
+    manifest = read_manifest(store.files, layout.head(model, head))
+    assert manifest is not None, "the head is committed before its first run"
+    return manifest.digest
+
+
+def _table_name(judgement: Judgement) -> str:
+    return f"outcomes-{judgement.space.name}"

@@ -1,6 +1,6 @@
-"""What a store keeps besides block runs: data sets, models, texts and heads, as records and tables.
+"""What a store keeps besides block runs: models, texts and small arrays, as records and tables.
 
-Dimensions: N samples, M texts, C classes, D embedding.
+Dimensions: M texts, C classes, D embedding.
 """
 
 from __future__ import annotations
@@ -8,14 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Any
 
 import numpy.typing as npt
 import polars as pl
 
 from embedstore import schema
-from embedstore.errors import DatasetError, IdentityError, UnknownNameError
+from embedstore.errors import IdentityError, UnknownNameError
 from embedstore.store import layout
 from embedstore.store.arrays import StoredArray
 from embedstore.store.files import LocalFiles
@@ -24,79 +23,6 @@ from embedstore.store.names import checked_name
 from embedstore.store.records import Record, read_record, write_record
 from embedstore.store.shards import from_metadata, lay_out, pack, zarr_json
 from embedstore.store.tables import from_parquet, to_parquet
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetRecord:
-    """A data set as the store knows it, without its pictures."""
-
-    name: str
-    source: str  # as the user gave it
-    class_list: str  # name of the classes' list: `imagenet`, or the data set's own
-    class_ids: tuple[str, ...]  # (C,) WordNet ids, or names where there are none; () without labels
-    class_names: tuple[str, ...]  # (C,)
-    n_samples: int  # N
-    fingerprint: str  # of ids, labels and every picture's bytes
-    listing: str = ""  # of paths, sizes and times: equal, and the pictures need not be read again
-
-
-def fingerprint(samples: pl.DataFrame, class_ids: tuple[str, ...]) -> str:
-    """Digest of the classes in their order, of ids, labels, and the digest of each picture."""
-    digest = sha256("\0".join(class_ids).encode("utf-8", "surrogatepass") + b"\n")
-    rows = samples.select("sample_id", "label", "digest").iter_rows()
-    for sample_id, label, picture in rows:
-        class_id = "" if label is None else class_ids[label]
-        digest.update("\0".join((sample_id, class_id, picture)).encode("utf-8", "surrogatepass"))
-        digest.update(b"\n")
-    return digest.hexdigest()
-
-
-def save_dataset(files: LocalFiles, record: DatasetRecord, samples: pl.DataFrame) -> None:
-    """Commit a data set, or find it committed with the same content.
-
-    Raises
-    ------
-    DatasetError
-        If the store has another data set of that name.
-    """
-    checked_name("data set", record.name)
-    folder = layout.dataset(record.name)
-    body = {
-        "name": record.name,
-        "source": record.source,
-        "class_list": record.class_list,
-        "class_ids": list(record.class_ids),
-        "class_names": list(record.class_names),
-        "n_samples": record.n_samples,
-        "fingerprint": record.fingerprint,
-        "listing": record.listing,
-    }
-    contents = {"dataset.json": write_record(body), "samples.parquet": to_parquet(samples)}
-    commit(files, folder, "dataset", contents, {"n_rows": record.n_samples})
-    found, _ = load_dataset(files, record.name)
-    if found.fingerprint != record.fingerprint:
-        raise DatasetError(
-            f"data set {record.name!r} is in the store with other content "
-            f"({found.n_samples} samples from {found.source}, now {record.n_samples} from "
-            f"{record.source}); give this one another name: --data NAME={record.source}"
-        )
-
-
-def load_dataset(files: LocalFiles, name: str) -> tuple[DatasetRecord, Manifest]:
-    """Return a data set's record and manifest."""
-    folder = layout.dataset(name)
-    manifest = read_manifest(files, folder)
-    if manifest is None:
-        raise UnknownNameError("data set", name, committed(files, "datasets"))
-    body = _record_in(files, folder, "dataset.json", manifest)
-    body["class_ids"], body["class_names"] = tuple(body["class_ids"]), tuple(body["class_names"])
-    return DatasetRecord(**body), manifest
-
-
-def load_samples(files: LocalFiles, name: str) -> pl.DataFrame:
-    """Return the data set's samples: N rows."""
-    _, manifest = load_dataset(files, name)
-    return from_parquet(read_checked(files, layout.dataset(name), "samples.parquet", manifest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +95,7 @@ class TextsRecord:
     class_list: str  # name of the classes' list
     class_ids: tuple[str, ...]  # (C,)
     class_names: tuple[str, ...]  # (C,)
+    dataset: str = ""  # whose captions these are
 
 
 def save_texts(files: LocalFiles, record: TextsRecord, texts: pl.DataFrame) -> Manifest:
@@ -187,16 +114,18 @@ def save_texts(files: LocalFiles, record: TextsRecord, texts: pl.DataFrame) -> M
         "class_list": record.class_list,
         "class_ids": list(record.class_ids),
         "class_names": list(record.class_names),
+        "dataset": record.dataset,
     }
     contents = {"texts.json": write_record(body), "texts.parquet": to_parquet(texts)}
     facts = {"n_rows": texts.height}
     folder = layout.texts(record.name)
     manifest = commit(files, folder, "texts", contents, facts)
-    if _record_in(files, folder, "texts.json", manifest) != body:
-        raise IdentityError(
-            f"text set {record.name!r} is in the store with other classes or templates; "
-            "rename your file of classes or templates"
-        )
+    found = from_parquet(read_checked(files, folder, "texts.parquet", manifest))
+    if record_in(files, folder, "texts.json", manifest) != body or not found.equals(texts):
+        remedy = "rename your file of classes or templates"
+        if record.dataset:
+            remedy = f"give the data set another name than {record.dataset!r}"
+        raise IdentityError(f"text set {record.name!r} is in the store with other texts; {remedy}")
     return manifest
 
 
@@ -206,7 +135,7 @@ def load_texts(files: LocalFiles, name: str) -> tuple[TextsRecord, pl.DataFrame]
     manifest = read_manifest(files, folder)
     if manifest is None:
         raise UnknownNameError("text set", name, committed(files, "texts"))
-    body = _record_in(files, folder, "texts.json", manifest)
+    body = record_in(files, folder, "texts.json", manifest)
     for key in ("templates", "class_ids", "class_names"):
         body[key] = tuple(body[key])
     return TextsRecord(**body), from_parquet(read_checked(files, folder, "texts.parquet", manifest))
@@ -233,7 +162,8 @@ def committed(files: LocalFiles, folder: str) -> list[str]:
     return [n for n in files.folders(folder) if files.exists(f"{folder}/{n}/manifest.json")]
 
 
-def _record_in(files: LocalFiles, folder: str, name: str, manifest: Manifest) -> Record:
+def record_in(files: LocalFiles, folder: str, name: str, manifest: Manifest) -> Record:
+    """Return a JSON record of a committed folder, checked."""
     return read_record(read_checked(files, folder, name, manifest), f"{folder}/{name}")
 
 
@@ -242,7 +172,6 @@ def _short(value: str | None) -> str:
 
 
 __all__ = [
-    "DatasetRecord", "ModelRecord", "TextsRecord", "array_files", "committed", "fingerprint",
-    "load_array", "load_dataset", "load_model", "load_samples", "load_texts", "save_dataset",
-    "save_model", "save_texts",
+    "ModelRecord", "TextsRecord", "array_files", "committed", "load_array", "load_model",
+    "load_texts", "record_in", "save_model", "save_texts",
 ]  # fmt: skip

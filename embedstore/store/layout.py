@@ -20,6 +20,11 @@ def dataset(dataset: str) -> str:
     return f"datasets/{dataset}"
 
 
+def annotation_table(dataset: str, name: str) -> str:
+    """Further columns of a data set's samples."""
+    return f"datasets/{dataset}/annotations/{name}"
+
+
 def texts(texts: str) -> str:
     """Prompts or captions of a text set."""
     return f"texts/{texts}"
@@ -38,6 +43,11 @@ def model_record(model: str) -> str:
 def images(model: str, dataset: str) -> str:
     """Image embeddings of a run."""
     return f"models/{model}/images/{dataset}"
+
+
+def patches(model: str, dataset: str, layer: int) -> str:
+    """Patch features of one layer of a run; layers are numbered from 0."""
+    return f"models/{model}/patches/{dataset}/{layer}"
 
 
 def text_embeddings(model: str, texts: str) -> str:

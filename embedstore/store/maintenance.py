@@ -10,7 +10,8 @@ import polars as pl
 
 from embedstore.errors import DamagedError, IdentityError, StoreError, UnknownNameError
 from embedstore.store import layout
-from embedstore.store.contents import committed, load_dataset, load_model, save_model
+from embedstore.store.contents import committed, load_model, save_model
+from embedstore.store.datasets import annotation_names, load_dataset
 from embedstore.store.files import LocalFiles
 from embedstore.store.manifest import (
     MANIFEST,
@@ -18,7 +19,9 @@ from embedstore.store.manifest import (
     read_manifest,
     write_manifest,
 )
-from embedstore.store.pointers import finished, write_pointer
+from embedstore.store.patches import begun_layers
+from embedstore.store.plans import PLAN
+from embedstore.store.pointers import datasets_of, finished, write_pointer
 from embedstore.store.runs import BlockRun
 from embedstore.store.store import Store
 
@@ -41,9 +44,9 @@ def summary(store: Store) -> pl.DataFrame:
         if model not in store.models:
             rows.append((model, None, None, 0, 0, 0, "model.json is missing"))
             continue
-        for dataset in store.files.folders(f"models/{model}/images"):
+        for dataset in datasets_of(store.files, model):
             rows += _run_rows(store.files, model, dataset)
-        if not store.files.folders(f"models/{model}/images"):
+        if not datasets_of(store.files, model):
             rows.append((model, None, None, 0, 0, 0, "no data set yet"))
     return pl.DataFrame(rows, schema=INFO, orient="row")
 
@@ -58,15 +61,32 @@ def _run_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object,
         state = f"{done} of {run.plan.n_blocks} blocks"
         return [(model, dataset, None, run.plan.n_rows, len(run.failures()), 0, state)]
     images = read_manifest(files, layout.images(model, dataset))
-    assert images is not None
     common = (record["n_rows"], record["n_failures"])
-    rows: list[tuple[object, ...]] = [(model, dataset, None, *common, images.n_bytes, "finished")]
-    for head in files.folders(f"models/{model}/logits/{dataset}"):
+    rows: list[tuple[object, ...]] = []
+    if images is not None:
+        rows.append((model, dataset, None, *common, images.n_bytes, "finished"))
+    for head in sorted({*record["heads"], *files.folders(f"models/{model}/logits/{dataset}")}):
         logits = read_manifest(files, layout.logits(model, dataset, head))
-        complete = logits is not None and bool(record["heads"].get(head))
+        begun = files.exists(f"{layout.logits(model, dataset, head)}/{PLAN}")
+        complete = (logits is not None or not begun) and bool(record["heads"].get(head))
         n_bytes = (logits.n_bytes if logits else 0) + _outcome_bytes(files, model, dataset, head)
         state = "finished" if complete else "unfinished"
         rows.append((model, dataset, head, *common, n_bytes, state))
+    return rows + _patch_rows(files, model, dataset)
+
+
+def _patch_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object, ...]]:
+    """Return one row a layer of patch features; they stand where heads do, as `patches/LAYER`."""
+    rows: list[tuple[object, ...]] = []
+    for layer in begun_layers(files, model, dataset):
+        folder = layout.patches(model, dataset, layer)
+        run, manifest = BlockRun.planned(files, folder), read_manifest(files, folder)
+        if run is None:
+            continue
+        done = run.plan.n_blocks - len(run.missing())
+        state = "finished" if manifest else f"{done} of {run.plan.n_blocks} blocks"
+        counts = (run.plan.n_rows, len(run.failures()), manifest.n_bytes if manifest else 0)
+        rows.append((model, dataset, f"patches/{layer}", *counts, state))
     return rows
 
 
@@ -92,7 +112,7 @@ class Selection:
             raise UnknownNameError("model", self.model, models)
         known = {*store.files.folders("datasets")}
         for model in models:
-            known |= set(store.files.folders(f"models/{model}/images"))
+            known |= set(datasets_of(store.files, model))
         if self.dataset is not None and self.dataset not in known:
             raise UnknownNameError("data set", self.dataset, known)
 
@@ -112,6 +132,7 @@ def removable(store: Store, selection: Selection) -> list[str]:
         for folder in (
             f"models/{model}/outcomes/{selection.dataset}",
             f"models/{model}/logits/{selection.dataset}",
+            f"models/{model}/patches/{selection.dataset}",
             layout.images(model, selection.dataset),
         )
     ]
@@ -128,10 +149,11 @@ def removable(store: Store, selection: Selection) -> list[str]:
 
 
 def _prompt_folders(store: Store, dataset: str) -> list[str]:
-    """Return what was made of prompts over a data set's own classes: heads and texts go with it."""
+    """Return what goes with a data set: its captions, and what was made of prompts over it."""
     folders = []
     for name in committed(store.files, "texts"):
-        if store.texts(name)[0].class_list == dataset:
+        record = store.texts(name)[0]
+        if dataset in (record.class_list, record.dataset):
             for model in store.files.folders("models"):
                 folders += [layout.head(model, name), layout.text_embeddings(model, name)]
             folders.append(layout.texts(name))
@@ -190,7 +212,11 @@ def copy(
 def _folders_of(source: Store, models: list[str], datasets: list[str]) -> list[str]:
     """Return the folders to copy: what others lean on first."""
     folders = [layout.dataset(d) for d in datasets]
+    folders += [
+        layout.annotation_table(d, a) for d in datasets for a in annotation_names(source.files, d)
+    ]
     used = {t for m in models for t in source.text_sets(m)}
+    used |= {t for d in datasets for t in source.dataset(d).captions}
     folders += [layout.texts(t) for t in sorted(used)]
     for model in models:
         folders += [layout.text_embeddings(model, t) for t in source.text_sets(model)]
@@ -199,9 +225,10 @@ def _folders_of(source: Store, models: list[str], datasets: list[str]) -> list[s
             record = finished(source.files, model, dataset)
             if record is None:
                 continue
-            folders.append(layout.images(model, dataset))
+            folders += [layout.images(model, dataset)] if record["embeddings"] else []
+            folders += [layout.patches(model, dataset, layer) for layer in record["patches"]]
+            folders += [layout.logits(model, dataset, head) for head in record["logits"]]
             for head, spaces in record["heads"].items():
-                folders.append(layout.logits(model, dataset, head))
                 folders += [layout.outcomes(model, dataset, head, s) for s in spaces]
     return folders
 

@@ -10,32 +10,49 @@ from embedstore.store import layout
 from embedstore.store.contents import committed
 from embedstore.store.files import LocalFiles
 from embedstore.store.manifest import read_manifest
+from embedstore.store.patches import finished_layers
+from embedstore.store.plans import PLAN
 from embedstore.store.records import Record, read_record, write_record
 
 
 def finished(files: LocalFiles, model: str, dataset: str) -> Record | None:
-    """Return what the manifests say of a run; None where its embeddings are not finished."""
+    """Return what the manifests say of a run; None where nothing of it is finished.
+
+    What others computed may come without embeddings, or without logits; an encoder's run counts
+    from the moment that its embeddings are finished.
+    """
     images = read_manifest(files, layout.images(model, dataset))
-    if images is None:
+    if images is None and files.exists(f"{layout.images(model, dataset)}/{PLAN}"):
         return None
+    manifests = [images] if images else []
     heads: Record = {}
-    n_bytes = images.n_bytes
-    for head in committed(files, f"models/{model}/logits/{dataset}"):
-        logits = read_manifest(files, layout.logits(model, dataset, head))
-        spaces = committed(files, f"models/{model}/outcomes/{dataset}/{head}")
-        heads[head] = spaces
-        n_bytes += logits.n_bytes if logits else 0
-        for space in spaces:
-            table = read_manifest(files, layout.outcomes(model, dataset, head, space))
-            n_bytes += table.n_bytes if table else 0
+    logits = committed(files, f"models/{model}/logits/{dataset}")
+    for head in sorted({*logits, *files.folders(f"models/{model}/outcomes/{dataset}")}):
+        heads[head] = committed(files, f"models/{model}/outcomes/{dataset}/{head}")
+        folders = [layout.outcomes(model, dataset, head, space) for space in heads[head]]
+        folders += [layout.logits(model, dataset, head)] if head in logits else []
+        manifests += [m for m in (read_manifest(files, f) for f in folders) if m]
+    layers = finished_layers(files, model, dataset)
+    manifests += layers.values()
+    if not manifests:
+        return None
     return {
         "model": model,
         "dataset": dataset,
-        "n_rows": images.facts["n_rows"],
-        "n_failures": images.facts["n_failures"],
-        "n_bytes": n_bytes,
-        "heads": heads,
+        "n_rows": manifests[0].facts["n_rows"],
+        "n_failures": images.facts["n_failures"] if images else 0,
+        "n_bytes": sum(manifest.n_bytes for manifest in manifests),
+        "embeddings": images is not None,
+        "logits": logits,  # heads
+        "heads": {head: spaces for head, spaces in heads.items() if spaces},
+        "patches": list(layers),
     }
+
+
+def datasets_of(files: LocalFiles, model: str) -> list[str]:
+    """Names of the data sets of which a model has anything, finished or begun."""
+    parts = ("images", "logits", "outcomes", "patches")
+    return sorted({d for part in parts for d in files.folders(f"models/{model}/{part}")})
 
 
 def write_pointer(files: LocalFiles, model: str, dataset: str) -> None:

@@ -9,11 +9,11 @@ import polars as pl
 from embedstore import schema
 from embedstore.errors import DamagedError
 from embedstore.store import layout
-from embedstore.store.contents import fingerprint
+from embedstore.store.datasets import fingerprint
 from embedstore.store.files import ASIDE, LocalFiles
 from embedstore.store.manifest import MANIFEST, commit
 from embedstore.store.plans import PLAN
-from embedstore.store.pointers import write_pointer
+from embedstore.store.pointers import datasets_of, write_pointer
 from embedstore.store.records import read_record, write_record
 from embedstore.store.runs import BlockRun
 from embedstore.store.shards import zarr_json
@@ -59,7 +59,7 @@ def repair(files: LocalFiles, problems: list[Problem], *, leftover_age: float = 
         else:
             withdrawn.add(folder_of(problem.file))
     for model in files.folders("models"):
-        for dataset in files.folders(f"models/{model}/images"):
+        for dataset in datasets_of(files, model):
             write_pointer(files, model, dataset)
     return sorted(withdrawn)
 

@@ -157,6 +157,11 @@ class BlockRun:
         start, stop = self.plan.rows(block)
         return StoredArray(self.files, self.folder, array, entries)[start:stop]
 
+    def has_table(self, block: int, name: str) -> bool:
+        """Whether a finished block has a table of that name."""
+        record = self.block_record(block)
+        return record is not None and _table_name(block, name) in read_entries(record)
+
     def read_table(self, block: int, name: str) -> bytes:
         """Return a finished block's table, its digest checked."""
         record = self.block_record(block)
@@ -245,10 +250,10 @@ class BlockRun:
 
     def _agreed(self, block: int, stored: Arrays, failures: Sequence[Failure]) -> list[Failure]:
         """Bring the failures in line with bytes adopted from a worker that met other ones."""
-        if self.plan.kind != "images":
+        if self.plan.kind not in ("images", "patches"):
             return sorted(failures)
         start = self.plan.rows(block)[0]
-        embeddings = stored["embeddings"]
+        embeddings = stored[self.plan.arrays[0].name]
         missing = np.isnan(embeddings.reshape(len(embeddings), -1)[:, 0])
         mine = {f.row: f for f in failures}
         unknown = "failed for another worker"

@@ -1,6 +1,6 @@
 """The store: one object through which everything that was encoded is read.
 
-Dimensions: N samples, M texts, C classes, D embedding.
+Dimensions: N samples, M texts, C classes, D embedding; h, w, d of a layer's patches.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from embedstore import schema
 from embedstore.errors import StoreError, UnknownNameError
 from embedstore.store import contents, layout, outcomes
 from embedstore.store.arrays import StoredArray
-from embedstore.store.contents import DatasetRecord, ModelRecord, TextsRecord
+from embedstore.store.contents import ModelRecord, TextsRecord
+from embedstore.store.datasets import DatasetRecord, load_dataset, load_samples
 from embedstore.store.files import LocalFiles
 from embedstore.store.formats import check_format
 from embedstore.store.logits import StoredLogits
 from embedstore.store.manifest import Manifest, read_checked, read_manifest
 from embedstore.store.outcomes import OutcomeRun
-from embedstore.store.records import write_record
+from embedstore.store.patches import LAST, find_layer, finished_layers
+from embedstore.store.records import Record, write_record
 from embedstore.store.runs import FAILURES_TABLE
 from embedstore.store.tables import from_parquet
 
@@ -77,11 +79,14 @@ class Store:
 
     def dataset(self, dataset: str) -> DatasetRecord:
         """Return a data set's classes and fingerprint."""
-        return contents.load_dataset(self.files, dataset)[0]
+        return load_dataset(self.files, dataset)[0]
 
     def samples(self, dataset: str) -> pl.DataFrame:
-        """Return the samples of a data set: row i describes row i of every array of it."""
-        return contents.load_samples(self.files, dataset)
+        """Return the samples of a data set: row i describes row i of every array of it.
+
+        The columns of `schema.SAMPLES`, then those of all annotations.
+        """
+        return load_samples(self.files, dataset)
 
     def texts(self, texts: str) -> tuple[TextsRecord, pl.DataFrame]:
         """Return a text set's record and its texts: row i is row i of its embeddings."""
@@ -103,6 +108,30 @@ class Store:
         folder = layout.images(model, dataset)
         manifest = self._run(folder, model, dataset)
         return contents.load_array(self.files, folder, "embeddings", manifest)
+
+    def patches(self, model: str, dataset: str, layer: int | str = LAST) -> StoredArray:
+        """Return the patch features of a run: (N, h, w, d) float16, rows from the top.
+
+        Parameters
+        ----------
+        model, dataset
+            Names.
+        layer
+            A block's or stage's number from 0, or from the end (-2), or ``last``.
+
+        Returns
+        -------
+        StoredArray
+            The layer's own output, not normalised; rows of failed pictures are NaN.
+        """
+        self._run(layout.images(model, dataset), model, dataset)
+        folder, manifest = find_layer(self.files, model, dataset, layer)
+        return contents.load_array(self.files, folder, schema.PATCHES.name, manifest)
+
+    def patch_layers(self, model: str, dataset: str) -> list[int]:
+        """Return the layers whose patch features of a run are there, numbered from 0."""
+        self._run(layout.images(model, dataset), model, dataset)
+        return list(finished_layers(self.files, model, dataset))
 
     def failures(self, model: str, dataset: str) -> pl.DataFrame:
         """Return the pictures of a run that could not be used: row, stage, reason."""
@@ -133,6 +162,13 @@ class Store:
             for schema_ in (schema.LOGITS, schema.MAXIMUM)
         )
         return StoredLogits(*arrays)
+
+    def space(self, run: OutcomeRun) -> Record:
+        """Return the label space of a run's outcomes: name, `class_ids`, rule, labels' column."""
+        manifest = read_manifest(self.files, run.folder)
+        if manifest is None:
+            raise UnknownNameError("label space", run.space, [r.space for r in self.outcome_runs()])
+        return contents.record_in(self.files, run.folder, outcomes.SPACE, manifest)
 
     def outcome_runs(
         self, models: str = "*", datasets: str = "*", heads: str = "*", space: str | None = None

@@ -20,7 +20,7 @@ from embedstore.store.files import ASIDE, LocalFiles, digest_of
 from embedstore.store.formats import check_format
 from embedstore.store.manifest import MANIFEST, FileEntry, read_entries, read_manifest
 from embedstore.store.plans import PLAN
-from embedstore.store.pointers import finished
+from embedstore.store.pointers import datasets_of, finished
 from embedstore.store.records import read_record
 from embedstore.store.runs import BlockRun
 from embedstore.store.shards import from_metadata, zarr_json
@@ -127,7 +127,9 @@ def _check_foundations(files: LocalFiles, folders: set[str]) -> Iterator[Problem
     """Check that what runs lean on is there: their data set, texts and head."""
     for folder in sorted(f for f in folders if f.startswith("models/")):
         _, model, kind, name, *rest = folder.split("/")
-        needed = {"images": layout.dataset(name), "texts": layout.texts(name)}.get(kind)
+        needed = {"texts": layout.texts(name)}.get(kind)
+        if kind in ("images", "patches"):
+            needed = layout.dataset(name)
         if kind == "logits":
             needed = layout.head(model, rest[0])
         if needed and not files.exists(f"{needed}/{MANIFEST}"):
@@ -181,11 +183,9 @@ def _vouched_by_blocks(
 def _check_pointers(files: LocalFiles, keys: list[str]) -> Iterator[Problem]:
     """Check that pointers say what the manifests do, no less and no more."""
     for model in files.folders("models"):
-        for dataset in files.folders(f"models/{model}/images"):
+        for dataset in datasets_of(files, model):
             key = layout.pointer(model, dataset)
-            if not files.exists(key) and files.exists(
-                f"{layout.images(model, dataset)}/{MANIFEST}"
-            ):
+            if not files.exists(key) and finished(files, model, dataset):
                 yield Problem(key, "stale", None)
     yield from _check_targets(files, keys)
 
@@ -202,12 +202,14 @@ def _check_targets(files: LocalFiles, keys: list[str]) -> Iterator[Problem]:
             continue
         yield Problem(key, "stale", None)
         model, dataset = record["model"], record["dataset"]
-        if found is None:
+        there = (found or {"heads": {}})["heads"]
+        if record["embeddings"] and not (found and found["embeddings"]):
             yield Problem(f"{layout.images(model, dataset)}/{MANIFEST}", "missing", None)
+        for layer in set(record["patches"]) - set(found["patches"] if found else []):
+            yield Problem(f"{layout.patches(model, dataset, layer)}/{MANIFEST}", "missing", None)
+        for head in set(record["logits"]) - set(found["logits"] if found else []):
+            yield Problem(f"{layout.logits(model, dataset, head)}/{MANIFEST}", "missing", None)
         for head, spaces in record["heads"].items():
-            there = (found or {"heads": {}})["heads"]
-            if head not in there:
-                yield Problem(f"{layout.logits(model, dataset, head)}/{MANIFEST}", "missing", None)
             for space in set(spaces) - set(there.get(head, [])):
                 folder = layout.outcomes(model, dataset, head, space)
                 yield Problem(f"{folder}/{MANIFEST}", "missing", None)
@@ -271,6 +273,9 @@ def folder_of(key: str) -> str:
     """Return the committed folder that a file belongs to."""
     parts = key.split("/")
     depth = {"datasets": 2, "texts": 2}.get(parts[0])
+    if parts[0] == "datasets" and len(parts) > 4 and parts[2] == "annotations":
+        depth = 4
     if depth is None and parts[0] == "models" and len(parts) > 3:
-        depth = {"images": 4, "texts": 4, "heads": 4, "logits": 5, "outcomes": 6}.get(parts[2])
+        depths = {"images": 4, "texts": 4, "heads": 4, "logits": 5, "patches": 5, "outcomes": 6}
+        depth = depths.get(parts[2])
     return "/".join(parts[: depth or len(parts) - 1])

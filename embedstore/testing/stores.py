@@ -14,15 +14,10 @@ from embedstore import schema
 from embedstore.heads.head import Head, unit
 from embedstore.heads.run import HeadRun, derive
 from embedstore.heads.stored import load_head, save_head
-from embedstore.labels import label_space
+from embedstore.labels import judgements
 from embedstore.store import Store, layout
-from embedstore.store.contents import (
-    DatasetRecord,
-    ModelRecord,
-    fingerprint,
-    save_dataset,
-    save_model,
-)
+from embedstore.store.contents import ModelRecord, save_model
+from embedstore.store.datasets import DatasetRecord, fingerprint, save_dataset
 from embedstore.store.plans import Plan
 from embedstore.store.pointers import write_pointer
 from embedstore.store.runs import BlockRun, Failure
@@ -126,7 +121,7 @@ def _add_run(
         run.commit(block, {"embeddings": embeddings[start:stop]}, failures=failures)
     run.finish({"fingerprint": record.fingerprint})
     head = load_head(store, model, "own")
-    space = label_space(head.class_ids, record.class_ids, dataset)
     names = (model, dataset, "own")
-    derive(run, [HeadRun.start(store, run, names, head, space, samples["label"].to_numpy())])
+    judged = judgements(head.class_ids, record, samples)
+    derive(run, [HeadRun.start(store, run, names, head, judged)])
     write_pointer(store.files, model, dataset)

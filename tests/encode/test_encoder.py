@@ -328,7 +328,7 @@ def test_edited_prompts_are_not_taken_for_those_in_the_store(tmp_path, pictures,
     encode(tmp_path / "store", request())
     assert encode(tmp_path / "store", request()).already == [("tiny", "pets")]
     mine.write_text("a sketch of a {}.")
-    with pytest.raises(IdentityError, match="other classes or templates"):
+    with pytest.raises(IdentityError, match="with other texts"):
         encode(tmp_path / "store", request())
 
 

@@ -18,7 +18,8 @@ from embedstore.errors import (
 )
 from embedstore.heads.stored import load_head
 from embedstore.kernels.outcomes import outcomes
-from embedstore.store.contents import ModelRecord, fingerprint, save_dataset, save_model
+from embedstore.store.contents import ModelRecord, save_model
+from embedstore.store.datasets import fingerprint, save_dataset
 from embedstore.store.maintenance import summary
 from embedstore.store.records import write_record
 from embedstore.testing.stores import random_store

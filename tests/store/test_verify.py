@@ -11,7 +11,7 @@ import pytest
 from embedstore import Store
 from embedstore.heads.run import HeadRun, derive
 from embedstore.heads.stored import load_head
-from embedstore.labels import label_space
+from embedstore.labels import judgements
 from embedstore.store.files import LocalFiles
 from embedstore.store.repair import repair
 from embedstore.store.runs import BlockRun
@@ -104,9 +104,8 @@ def test_repair_withdraws_and_deriving_refills(store):
     again = Store(LocalFiles(store.files.root))
     images = BlockRun.planned(again.files, "models/a/images/data")
     head, record = load_head(again, "a", "own"), again.dataset("data")
-    space = label_space(head.class_ids, record.class_ids, "data")
-    labels = again.samples("data")["label"].to_numpy()
-    run = HeadRun.start(again, images, ("a", "data", "own"), head, space, labels)
+    judged = judgements(head.class_ids, record, again.samples("data"))
+    run = HeadRun.start(again, images, ("a", "data", "own"), head, judged)
     assert run.run.missing() == [1]
     derive(images, [run])
     np.testing.assert_array_equal(np.asarray(again.logits("a", "data", "own")), before)
