@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 
@@ -74,18 +75,37 @@ OUTCOMES = MappingProxyType(
     }
 )
 
+#: What a language model answered, one row a sample and order of the options. Columns that an
+#: import's file lacks are null.
+ANSWERS: MappingProxyType[str, Any] = MappingProxyType(
+    {
+        "sample_index": pl.Int64,  # row of the data set
+        "order": pl.Int64,  # in which order the options were put, from 0
+        "question": pl.String,
+        "options": pl.List(pl.String),  # in the order asked
+        "scores": pl.List(pl.Float32),  # of each option; nats
+        "prediction": pl.UInt16,  # index into the data set's classes; null: no class, or several
+        "answer": pl.String,  # as parsed, such as a letter
+        "text": pl.String,  # raw
+    }
+)
+
 #: What names a run's outcomes, beside every outcome.
 RUN = ("model", "dataset", "head", "space")
 
 #: The six factors of design, facts of a model's record; null where they are not known.
 FACTORS = MappingProxyType(
     {
-        "architecture": pl.String,
-        "training_distribution": pl.String,
-        "training_samples": pl.Int64,
-        "fine_tuning": pl.String,
-        "loss": pl.String,
-        "prompts": pl.String,
+        "architecture": pl.String,  # its family: RN, ConvNeXt, ViT, EVA, ...
+        "n_parameters": pl.Int64,
+        "patch": pl.Int32,  # side, in pixels; null where a picture is not cut into patches
+        "resolution": pl.Int32,  # side of the picture that the model is given, in pixels
+        "training_distribution": pl.String,  # of pre-training: WIT, LAION-2B, ImageNet-1k, ...
+        "training_samples": pl.Int64,  # distinct ones
+        "samples_seen": pl.Int64,  # with repetitions
+        "fine_tuning": pl.String,  # none, in1k, in12k+in1k, contrastive, parameter-efficient, ...
+        "loss": pl.String,  # of pre-training: softmax, sigmoid, with captioning, masked, ...
+        "prompts": pl.String,  # prompt set that zero-shot heads are made of by default, or none
     }
 )
 

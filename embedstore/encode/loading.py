@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedstore import zoo
 from embedstore.encode.device import Precision, provenance, resolve_device, resolve_precision
 from embedstore.encode.heap import keep_freed_memory
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import Options
-from embedstore.models.specs import is_path, parse
+from embedstore.models.specs import local_paths
 from embedstore.store import Store
 from embedstore.store.contents import ModelRecord, save_model
 from embedstore.store.records import digest_of_record
@@ -68,6 +69,7 @@ def load_model(store: Store, name: str, spec: str, options: Options, progress: P
         has_text=model.has_text,
         has_own_head=model.own_head is not None,
         provenance=ran,
+        factors=zoo.factors(spec),
         weights_files=weights_files(spec),
     )
     found = save_model(store.files, record)
@@ -85,10 +87,8 @@ def weights_files(spec: str) -> str:
 
     While it is the same, a model need not be loaded to know that its weights are.
     """
-    parsed = parse(spec)
-    named = [parsed.options.get("checkpoint", ""), parsed.rest if is_path(parsed.rest) else ""]
     files: list[Path] = []
-    for path in (Path(name).expanduser() for name in named if name):
+    for path in local_paths(spec):
         files += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     facts = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
     return digest_of_record({"files": facts}) if facts else ""
