@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from embedstore.heads.held_out import fair_judgements
 from embedstore.heads.run import HeadRun, derive
 from embedstore.heads.stored import load_head
 from embedstore.labels import ClassMap, judgement, judgements
@@ -40,16 +41,17 @@ def apply_head(
     wanted = [judgement(space, head.class_ids, record, samples) for space in spaces]
     names = {j.space.name for j in wanted}
     judged = [j for j in judged if j.space.name not in names] + wanted
+    judged = fair_judgements(store, model, name, dataset, judged)
     images = BlockRun.planned(store.files, layout.images(model, dataset))
     logits = BlockRun.planned(store.files, layout.logits(model, dataset, name))
     if images is not None and images.manifest is None:
         store.embeddings(model, dataset)  # raises, and says how to go on
-    if logits is None and (images is None or head.native):
-        store.logits(model, dataset, name)
-    if images is None:
+    if images is None or head.native:
+        store.logits(model, dataset, name)  # raises where they are not finished
         assert logits is not None
         head_run = HeadRun(store, model, dataset, name, head, tuple(judged), logits)
         head_run.finish()
+        write_pointer(store.files, model, dataset)
         return head_run
     head_run = HeadRun.start(store, images, (model, dataset, name), head, judged)
     derive(images, [head_run])

@@ -1,6 +1,6 @@
 """Heads: what turns image embeddings into logits. They know arrays, not where these are kept.
 
-Dimensions: N samples, C classes, D embedding, T templates.
+Dimensions: N samples, C classes, D embedding, T templates, K keys of a cache.
 """
 
 from __future__ import annotations
@@ -13,6 +13,40 @@ import numpy.typing as npt
 from embedstore.errors import EmbedStoreError
 
 F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
+
+_AFFINITIES = 2**22  # of samples and keys that are held at once: 16 MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """What Tip-Adapter adds to a head's logits: classes of training samples that look alike.
+
+    ``alpha * exp(-beta * (1 - f @ keys.T)) @ values``, f of unit length, values the keys' one-hot
+    classes (Zhang et al., 2022, eq. 4 and 6).
+    """
+
+    keys: F32  # (K, D) of unit length
+    classes: I64  # (K,) columns of the head, ascending
+    alpha: float  # logits that a key equal to the sample adds to its class
+    beta: float  # how sharply that falls with the cosine
+
+    def logits(self, embeddings: F32, n_classes: int) -> F32:
+        """(N, D) of any length -> (N, C); N x K affinities are never there all at once."""
+        added = np.zeros((len(embeddings), n_classes), np.float32)
+        step = max(1, _AFFINITIES // max(1, len(self.keys)))
+        for start in range(0, len(embeddings), step):
+            affinity = unit(embeddings[start : start + step]) @ self.keys.T
+            columns, sums = votes(affinity, self.classes, self.beta)
+            added[start : start + step, columns] = np.float32(self.alpha) * sums
+        return added
+
+
+def votes(affinity: F32, classes: I64, beta: float) -> tuple[I64, F32]:
+    """Sum the keys' votes by class: (N, K) cosines, (K,) ascending -> (V,) classes, (N, V)."""
+    starts = np.flatnonzero(np.diff(classes, prepend=-1))
+    powers = np.exp(np.float32(beta) * (affinity - np.float32(1)))
+    return classes[starts], np.add.reduceat(powers, starts, axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +54,7 @@ class Head:
     """``logits = scale * f(x) @ weights.T + bias``, f bringing rows to unit length if `normalize`.
 
     A head whose `weights` are None is native: the model's own classifier is no linear layer over
-    its embedding, so its logits are stored as the model gave them.
+    its embedding, so its logits are stored as the model gave them. A `cache` adds its own.
     """
 
     class_ids: tuple[str, ...]  # (C,) WordNet ids, or names where there are none
@@ -28,11 +62,17 @@ class Head:
     bias: F32 | None = None  # (C,)
     scale: float = 1.0
     normalize: bool = False
+    cache: Cache | None = None
 
     @property
     def native(self) -> bool:
         """Whether logits can only come from the model itself."""
         return self.weights is None
+
+    @property
+    def linear(self) -> bool:
+        """Whether weights and bias are all there is."""
+        return self.weights is not None and self.cache is None
 
     def logits(self, embeddings: npt.NDArray[np.floating]) -> F32:
         """(N, D) -> (N, C), in float32."""
@@ -47,6 +87,8 @@ class Head:
         logits = x @ (np.float32(self.scale) * self.weights).T
         if self.bias is not None:
             logits += self.bias
+        if self.cache is not None:
+            logits += self.cache.logits(x, len(self.class_ids))
         return logits
 
 

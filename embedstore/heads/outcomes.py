@@ -65,4 +65,4 @@ def is_finished(store: Store, run: OutcomeRun) -> bool:
     outcomes_ = read_manifest(store.files, run.folder)
     if logits is None or head is None or outcomes_ is None:
         return False
-    return bool(outcomes_.facts["inputs"]["head"] == head.digest)
+    return bool(outcomes_.facts["inputs"].get("head") == head.digest)

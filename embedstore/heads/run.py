@@ -24,7 +24,7 @@ from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
 from embedstore.store.outcomes import OutcomeRun
 from embedstore.store.plans import Plan
-from embedstore.store.runs import BlockRun
+from embedstore.store.runs import Arrays, BlockRun, Failure
 from embedstore.store.shards import lay_out
 from embedstore.store.tables import from_parquet, to_parquet
 
@@ -88,7 +88,11 @@ class HeadRun:
         return OutcomeRun(self.model, self.dataset, self.name, judgement.space.name)
 
     def commit(
-        self, block: int, embeddings: npt.NDArray[np.float16], native: F32 | None = None
+        self,
+        block: int,
+        embeddings: npt.NDArray[np.float16],
+        native: F32 | None = None,
+        failures: Sequence[Failure] = (),
     ) -> None:
         """Write the block's logits and outcomes.
 
@@ -100,6 +104,8 @@ class HeadRun:
             (B, D) as the store holds them: rows of failed pictures are NaN.
         native
             (B, C) the model's own logits, for a native head.
+        failures
+            Samples without logits, where these come without embeddings, whose run says why.
         """
         failed = np.isnan(embeddings[:, 0])
         if native is None:
@@ -113,7 +119,8 @@ class HeadRun:
             _table_name(judged): to_parquet(outcome_table(judged(logits, start, failed)))
             for judged in self.judgements
         }
-        self.run.commit(block, {"logits": centred, "maximum": maximum}, tables=tables)
+        arrays: Arrays = {"logits": centred, "maximum": maximum}
+        self.run.commit(block, arrays, tables=tables, failures=failures)
 
     def finish(self, images: BlockRun | None = None) -> None:
         """Commit the logits, then the outcomes of all blocks, one table a label space.

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 
 from embedstore import Store
-from embedstore.errors import EmbedStoreError, IdentityError
+from embedstore.errors import EmbedStoreError, IdentityError, UnknownNameError
 from embedstore.heads import Head, unit, zero_shot_weights
-from embedstore.heads.stored import load_head, save_head
+from embedstore.heads.stored import head_record, load_fitted, load_head, save_head
+from embedstore.heads.tip_adapter import build_cache
+from embedstore.store.verify import verify
 from embedstore.testing.stores import random_store
 
 RANDOM = np.random.default_rng(0)
@@ -51,3 +54,27 @@ def test_heads_come_back_from_the_store_and_another_is_refused(tmp_path):
         save_head(store, "model", "mine", Head(("x", "z"), head.weights))
     save_head(store, "model", "native", Head(("x", "y"), None))
     assert load_head(store, "model", "native").native
+
+
+def test_a_cache_and_the_fitted_samples_come_back_too(tmp_path):
+    store: Store = random_store(tmp_path / "s")
+    keys = RANDOM.normal(size=(5, 8)).astype(np.float32)
+    cache = build_cache(keys, np.array([1, 0, 1, 1, 0]), 1.25, 5.5)
+    weights = RANDOM.normal(size=(2, 8)).astype(np.float32)
+    fitted = store.samples("data").select(
+        pl.lit("f").alias("fingerprint"), pl.lit(3).alias("row"), "digest"
+    )
+    head = Head(("x", "y"), weights, normalize=True, cache=cache)
+    save_head(store, "model", "tip", head, {"kind": "tip-adapter"}, fitted)
+    found = load_head(store, "model", "tip")
+    x = RANDOM.normal(size=(9, 8)).astype(np.float16)
+    np.testing.assert_array_equal(found.logits(x), head.logits(x))
+    assert (found.cache.alpha, found.cache.beta) == (1.25, 5.5)
+    assert load_fitted(store, "model", "tip").rows() == fitted.rows()
+    assert load_fitted(store, "model", "own") is None
+    assert head_record(store, "model", "tip")["origin"] == {"kind": "tip-adapter"}
+    assert verify(store.files) == []
+    with pytest.raises(UnknownNameError, match="unknown head of model 'model' 'none'"):
+        load_head(store, "model", "none")
+    with pytest.raises(UnknownNameError, match="unknown model 'nobody'"):
+        load_head(store, "nobody", "own")
