@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,23 @@ import click
 from cli.arguments import pair, store_argument
 from cli.tables import format_option, show
 
+_LAYERS = re.compile(r"(last|-?\d+)(,\s*(last|-?\d+))*")
 
-@click.command(params=[store_argument()])
+
+class _BarePatches(click.Command):
+    """A command whose `--patches` may stand alone, and then means the last layer."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Give `--patches` its value; click itself would take `-2` for an option."""
+        given: list[str] = []
+        for word, following in zip(args, [*args[1:], ""], strict=True):
+            given.append(word)
+            if word == "--patches" and not _LAYERS.fullmatch(following):
+                given.append("last")
+        return super().parse_args(ctx, given)
+
+
+@click.command(params=[store_argument()], cls=_BarePatches)
 @click.option(
     "--model",
     "models",
@@ -19,7 +35,8 @@ from cli.tables import format_option, show
     required=True,
     metavar="[NAME=]SPEC",
     help="open_clip:ARCHITECTURE/TAG, open_clip:DIRECTORY, open_clip:hf-hub:ORG/NAME, "
-    "timm:NAME[?checkpoint=FILE&mean=0.5&...], python:MODULE:FUNCTION. May be repeated.",
+    "open_clip:ARCHITECTURE[/TAG]?checkpoint=FILE, timm:NAME[?checkpoint=FILE&mean=0.5&...], "
+    "python:MODULE:FUNCTION, wise-ft:SPEC+SPEC@0.5. May be repeated.",
 )
 @click.option(
     "--data",
@@ -53,6 +70,13 @@ from cli.tables import format_option, show
     type=click.IntRange(1),
     metavar="N",
     help="Decoding processes.  [default: a core each beside a GPU, else one for four cores]",
+)
+@click.option(
+    "--patches",
+    multiple=True,
+    metavar="[LAYER,...]",
+    help="Keep patch features of layers too: last, a number from 0, or -2 from the end. Large: "
+    "see --dry-run. May be repeated.",
 )
 @click.option(
     "--limit",

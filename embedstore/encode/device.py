@@ -1,6 +1,6 @@
 """Where a model runs and in which precision; pixels in, embeddings out.
 
-Dimensions: B pictures, H, W pixels, D embedding, C classes.
+Dimensions: B pictures, H, W pixels, D embedding, C classes; h, w, d of a layer's patches.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ class Result:
 
     embeddings: Tensor  # (B, D)
     logits: Tensor | None  # (B, C), of a native head
-    arrived: Callable[[], None]  # waits until both are on the host
+    arrived: Callable[[], None]  # waits until all are on the host
+    patches: tuple[Tensor, ...] = ()  # (B, h, w, d) float16 of each layer
+    storable: Tensor | None = None  # (B,) whether all patches of a picture are finite in float16
 
     def arrays(self) -> tuple[F32, F32 | None]:
         """Wait, and return float32 arrays: (B, D) and, for a native head, (B, C)."""
@@ -75,19 +77,33 @@ class Result:
         logits = None if self.logits is None else self.logits.float().numpy()
         return self.embeddings.float().numpy(), logits
 
+    def patch_arrays(self) -> tuple[list[npt.NDArray[np.float16]], npt.NDArray[np.bool_] | None]:
+        """Wait, and return each layer's patches, (B, h, w, d), and which pictures' are finite."""
+        self.arrived()
+        finite = None if self.storable is None else self.storable.numpy()
+        return [patches.numpy() for patches in self.patches], finite
+
 
 class Forward:
     """A model on its device: uint8 pixels are copied, normalised there and embedded.
 
     On CUDA nothing waits: copies run on a stream of their own, results come back while the next
-    batch computes. On a CPU the same steps run in order, without the copies.
+    batch computes. On a CPU the same steps run in order, without the copies. Patch features of
+    `layers` come from the same pass.
     """
 
-    def __init__(self, model: Model, device: torch.device, precision: Precision) -> None:
+    def __init__(
+        self,
+        model: Model,
+        device: torch.device,
+        precision: Precision,
+        layers: Sequence[int] = (),
+    ) -> None:
         import torch
 
         self.model, self.device, self.precision = model, device, precision
         self.dtype: torch.dtype = getattr(torch, precision)
+        self.layers = tuple(layers)
         self._pinned = False
         self._copies = torch.cuda.Stream(device) if device.type == "cuda" else None
 
@@ -117,10 +133,13 @@ class Forward:
         import torch
 
         with torch.inference_mode():
-            embeddings, logits = self.model.embed_images(self._normalised(pixels))
-            if self._copies is None:
-                return Result(embeddings, logits, lambda: None)
-            return self._returning(embeddings, logits)
+            ready = self._normalised(pixels)
+            if not self.layers:
+                return self._returning(*self.model.embed_images(ready))
+            embeddings, logits, maps = self.model.embed_with_patches(ready, self.layers)
+            patches = [m.to(torch.float16).contiguous() for m in maps]
+            finite = torch.stack([p.isfinite().flatten(1).all(dim=1) for p in patches]).all(dim=0)
+            return self._returning(embeddings, logits, patches, finite)
 
     def _normalised(self, pixels: npt.NDArray[np.uint8] | Tensor) -> Tensor:
         """(B, H, W, 3) uint8 -> (B, 3, H, W), bit for bit as torchvision's transforms do."""
@@ -147,20 +166,26 @@ class Forward:
         ready = normalise_on_device(pixels, transform.mean, transform.std)
         return ready.to(self.dtype, memory_format=torch.channels_last)
 
-    def _returning(self, *results: Tensor | None) -> Result:
+    def _returning(
+        self,
+        embeddings: Tensor,
+        logits: Tensor | None,
+        patches: Sequence[Tensor] = (),
+        finite: Tensor | None = None,
+    ) -> Result:
+        if self._copies is None:
+            return Result(embeddings, logits, lambda: None, tuple(patches), finite)
         import torch
 
-        host = [
-            None
-            if r is None
-            else torch.empty(r.shape, dtype=r.dtype, pin_memory=True).copy_(r, non_blocking=True)
-            for r in results
-        ]
+        def host(r: Tensor) -> Tensor:
+            return torch.empty(r.shape, dtype=r.dtype, pin_memory=True).copy_(r, non_blocking=True)
+
+        returned = [None if r is None else host(r) for r in (logits, finite)]
+        results = host(embeddings), returned[0]
+        copied = tuple(host(p) for p in patches)
         event = torch.cuda.Event()
         event.record(torch.cuda.current_stream(self.device))
-        embeddings, logits = host
-        assert embeddings is not None
-        return Result(embeddings, logits, event.synchronize)
+        return Result(*results, event.synchronize, copied, returned[1])
 
 
 def normalise_on_device(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:

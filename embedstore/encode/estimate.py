@@ -15,6 +15,7 @@ import polars as pl
 
 from embedstore.datasets.sources import Listing
 from embedstore.encode.device import Forward, resolve_device, resolve_precision
+from embedstore.encode.patches import chosen_layers, row_bytes
 from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import BATCH_ROWS, Request, limited_name, n_workers
@@ -71,6 +72,7 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
         precision = resolve_precision(request.options.precision, device.type)
         forward = Forward(model, device, precision)
         model.to(device, forward.dtype, compile=request.options.compile)
+        forward.layers = tuple(chosen_layers(model, request.options.patches))
         for name, source, listing in listings:
             progress.notice(f"measuring {model_name} on {name}")
             rate = _images_per_second(forward, source.reader(), listing, request)
@@ -78,9 +80,12 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
             known = store.text_sets(model_name) if store else []
             n_texts, n_classes = _texts(model, name, listing, request, known)
             text_rate = _texts_per_second(model) if n_texts else None
-            done = _done(store, model_name, limited_name(name, n_rows, len(listing.paths)))
-            left = n_rows - done
-            seconds = max(left, 0) / rate + (n_texts / text_rate if text_rate else 0)
+            names = model_name, limited_name(name, n_rows, len(listing.paths))
+            done = _done(store, layout.images(*names))
+            left = max(n_rows - done, 0)
+            layers = {n: n_rows - _done(store, layout.patches(*names, n)) for n in forward.layers}
+            seconds = max(left, *layers.values(), 0) / rate  # patches come from the same pass
+            seconds += n_texts / text_rate if text_rate else 0
             rows.append(
                 {
                     "model": model_name,
@@ -91,7 +96,8 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
                     "n_texts": n_texts,
                     "texts_per_second": text_rate,
                     "hours": seconds / 3600,
-                    "n_bytes": _n_bytes(max(left, 0), n_texts, model.embedding_dim, n_classes),
+                    "n_bytes": _n_bytes(left, n_texts, model.embedding_dim, n_classes)
+                    + sum(row_bytes([model.patch_shapes[n]]) * layers[n] for n in layers),
                 }
             )
     return pl.DataFrame(rows, schema=ESTIMATE)
@@ -152,8 +158,8 @@ def _texts_per_second(model: Model) -> float:
     return N_TEXTS / (time.perf_counter() - began)
 
 
-def _done(store: Store | None, model: str, dataset: str) -> int:
-    run = BlockRun.planned(store.files, layout.images(model, dataset)) if store else None
+def _done(store: Store | None, folder: str) -> int:
+    run = BlockRun.planned(store.files, folder) if store else None
     if run is None:
         return 0
     missing = sum(stop - start for start, stop in map(run.plan.rows, run.missing()))

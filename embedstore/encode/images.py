@@ -1,6 +1,6 @@
 """The pass over pictures: decode, model, write, all at once, block by block.
 
-Dimensions: N samples, B rows of a block, D embedding, C classes.
+Dimensions: N samples, B rows of a block, D embedding, C classes; h, w, d of a layer's patches.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import polars as pl
 from embedstore.datasets.readers import Reader
 from embedstore.encode.device import Forward, Result
 from embedstore.encode.device_decode import DeviceDecoder
+from embedstore.encode.patches import PatchRun
 from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
 from embedstore.encode.writer import Writer
 from embedstore.errors import NonFiniteError
 from embedstore.heads.run import HeadRun
+from embedstore.store.plans import Plan
 from embedstore.store.runs import BlockRun, Failure
 
 #: One slot is with the model, one is ready, one is being decoded into.
@@ -47,6 +49,7 @@ class Block:
     start: int
     embeddings: npt.NDArray[np.float16]  # (B, D)
     native: npt.NDArray[np.float32] | None  # (B, C)
+    patches: list[npt.NDArray[np.float16]]  # (B, h, w, d) of each layer
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -60,7 +63,10 @@ class Pictures:
 
 
 class ImagePass:
-    """One model over one data set: all blocks that are not finished."""
+    """One model over one data set: all blocks that are not finished.
+
+    Patch features, where they are asked for, fill the same blocks in the same pass.
+    """
 
     def __init__(
         self,
@@ -68,6 +74,7 @@ class ImagePass:
         heads: Sequence[HeadRun],
         pictures: Pictures,
         forward: Forward,
+        patches: Sequence[PatchRun] = (),
         *,
         n_workers: int,
         decode: str = "cpu",
@@ -75,13 +82,20 @@ class ImagePass:
         progress: Progress,
     ) -> None:
         self.run, self.heads, self.pictures, self.forward = run, heads, pictures, forward
+        self.patches = patches
         self.n_workers, self.decode = n_workers, decode
         self.provenance, self.progress = provenance, progress
         self._block: Block | None = None
+        self._failed: list[Failure] | None = None  # of the finished embeddings
+
+    @property
+    def plan(self) -> Plan:
+        """What the pass goes by: rows of blocks and batches."""
+        return self.run.plan
 
     def missing(self) -> list[int]:
-        """Return the blocks without embeddings, or without logits that only the model gives."""
-        blocks = set(self.run.missing())
+        """Return the blocks without embeddings, patches, or logits that only the model gives."""
+        blocks = set(self.run.missing()).union(*(p.run.missing() for p in self.patches))
         for head_run in self.heads:
             if head_run.head.native:
                 blocks |= set(head_run.run.missing())
@@ -100,7 +114,7 @@ class ImagePass:
             return
         writer = Writer()
         try:
-            with self.decoder(self.run.plan.batch_rows) as decoder:
+            with self.decoder(self.plan.batch_rows) as decoder:
                 for batch, result, failures in self._results(decoder, missing):
                     self._collect(batch, result, failures, writer)
         finally:
@@ -127,9 +141,9 @@ class ImagePass:
                 self.forward.unpin(pool.slots)
 
     def _batches(self, blocks: Sequence[int]) -> Iterator[Batch]:
-        rows = self.run.plan.batch_rows
+        rows = self.plan.batch_rows
         for block in blocks:
-            first, end = self.run.plan.rows(block)
+            first, end = self.plan.rows(block)
             for start in range(first, end, rows):
                 yield Batch(block, start, min(start + rows, end), last=start + rows >= end)
 
@@ -162,13 +176,10 @@ class ImagePass:
         self, batch: Batch, result: Result, failures: list[Failure], writer: Writer
     ) -> None:
         embeddings, native = result.arrays()
-        first, stop = self.run.plan.rows(batch.block)
+        patches, finite = result.patch_arrays()
+        first, stop = self.plan.rows(batch.block)
         if self._block is None:
-            shape = (stop - first, embeddings.shape[1])
-            own = None
-            if native is not None:
-                own = np.empty((stop - first, native.shape[1]), np.float32)
-            self._block = Block(first, np.empty(shape, np.float16), own)
+            self._block = _empty_block(first, stop - first, embeddings, native, patches)
         block = self._block
         rows = slice(batch.start - first, batch.stop - first)
         failed = [f.row - batch.start for f in failures]
@@ -176,6 +187,10 @@ class ImagePass:
         if block.native is not None and native is not None:
             native[failed] = np.nan
             block.native[rows] = native
+        for kept, found in zip(block.patches, patches, strict=True):
+            kept[rows] = found
+        if finite is not None:
+            self._check_patches(finite, batch, failed)
         block.failures += failures
         read = int(self.pictures.n_bytes[batch.start : batch.stop].sum())
         self.progress.advance(batch.stop - batch.start, read)
@@ -202,6 +217,18 @@ class ImagePass:
         stored[failed] = np.nan
         return stored
 
+    def _check_patches(
+        self, finite: npt.NDArray[np.bool_], batch: Batch, failed: list[int]
+    ) -> None:
+        """Refuse patches that float16 cannot hold: (B,) whether they are finite."""
+        bad = [i for i in np.flatnonzero(~finite).tolist() if i not in failed]
+        if bad:
+            row = batch.start + bad[0]
+            raise NonFiniteError(
+                f"patches of row {row} ({self.pictures.paths[row]}) hold NaN, infinity or more "
+                "than 65,504; their block is not stored: name another layer with --patches"
+            )
+
     def _write(self, number: int, block: Block) -> None:
         stored = self.run.commit(
             number,
@@ -212,3 +239,54 @@ class ImagePass:
         for head_run in self.heads:
             native = block.native if head_run.head.native else None
             head_run.commit(number, stored["embeddings"], native)
+        if self.patches:
+            record = self.run.block_record(number)
+            assert record is not None, "it was committed just now"
+            self._write_patches(number, block, [Failure(*f) for f in record["failures"]])
+
+    def _write_patches(self, number: int, block: Block, failures: Sequence[Failure]) -> None:
+        for patches, values in zip(self.patches, block.patches, strict=True):
+            patches.commit(number, values, failures, self.provenance)
+
+
+class PatchPass(ImagePass):
+    """Patches of a data set whose embeddings are finished: these stay as they are.
+
+    Its failures stay the truth too: a picture that is NaN there is NaN here.
+    """
+
+    @property
+    def plan(self) -> Plan:
+        """What the pass goes by: rows of blocks and batches of its layers, which are alike."""
+        return self.patches[0].run.plan
+
+    def missing(self) -> list[int]:
+        """Return the blocks without patches."""
+        return sorted(set[int]().union(*(p.run.missing() for p in self.patches)))
+
+    def _write(self, number: int, block: Block) -> None:
+        start, stop = self.plan.rows(number)
+        failures = {f.row: f for f in block.failures}
+        failures |= {f.row: f for f in self._known() if start <= f.row < stop}
+        self._write_patches(number, block, sorted(failures.values()))
+
+    def _known(self) -> list[Failure]:
+        if self._failed is None:
+            self._failed = self.run.failures()
+        return self._failed
+
+
+def _empty_block(
+    start: int,
+    n_rows: int,
+    embeddings: npt.NDArray[Any],
+    native: npt.NDArray[Any] | None,
+    patches: Sequence[npt.NDArray[Any]],
+) -> Block:
+    """Return a block with room for what a batch of it holds: (b, ...) -> (B, ...)."""
+    return Block(
+        start,
+        np.empty((n_rows, *embeddings.shape[1:]), np.float16),
+        None if native is None else np.empty((n_rows, *native.shape[1:]), np.float32),
+        [np.empty((n_rows, *p.shape[1:]), np.float16) for p in patches],
+    )

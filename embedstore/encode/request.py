@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from embedstore.accelerate import n_threads
 from embedstore.datasets.sources import Source
 from embedstore.encode.device import PRECISIONS
+from embedstore.encode.patches import selectors
 from embedstore.errors import InvalidNameError, UnknownNameError
 from embedstore.models import LOADERS, parse
 from embedstore.prompts import ClassList, PromptSet
@@ -31,6 +32,7 @@ class Options:
     limit: int | None = None  # pictures of each data set, evenly spaced over it
     compile: bool = False  # torch.compile
     decode: str = "cpu"  # where JPEGs are decoded: cpu or gpu
+    patches: Sequence[str] = ()  # layers whose patch features are kept: last, 3, -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Request:
                 raise UnknownNameError("model kind", kind, LOADERS)
         if self.options.precision not in PRECISIONS:
             raise UnknownNameError("precision", self.options.precision, PRECISIONS)
+        selectors(self.options.patches)
 
 
 def _check_names(kind: str, remedy: str, names: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from embedstore.errors import EmbedStoreError, UnknownNameError, require
 from embedstore.models.base import Model
-from embedstore.models.specs import ModelSpec, default_name, parse
+from embedstore.models.specs import WISE_FT, ModelSpec, default_name, interpolation, parse
 
 Loader = Callable[[ModelSpec], Model]
 
@@ -35,7 +35,8 @@ def load(spec: str) -> Model:
     ----------
     spec
         ``open_clip:NAME/TAG``, ``open_clip:DIRECTORY``, ``open_clip:hf-hub:ORG/NAME``,
-        ``timm:NAME?checkpoint=FILE&...`` or ``python:module:function``.
+        ``open_clip:NAME[/TAG]?checkpoint=FILE``, ``timm:NAME?checkpoint=FILE&...``,
+        ``python:module:function`` or ``wise-ft:SPEC_A+SPEC_B@ALPHA``.
 
     Raises
     ------
@@ -76,6 +77,15 @@ def _python(spec: ModelSpec) -> Model:
     from embedstore.models.python_adapter import load_python
 
     return load_python(spec)
+
+
+@adapter(WISE_FT)
+def _wise_ft(spec: ModelSpec) -> Model:
+    require("torch", "encode")
+    from embedstore.models.wise_ft import interpolated
+
+    parts = interpolation(spec.text)
+    return interpolated(load(parts.first), load(parts.second), parts)
 
 
 __all__ = ["LOADERS", "Model", "adapter", "default_name", "load", "parse"]

@@ -1,11 +1,13 @@
 """What the encoder asks of a model. Adapters subclass :class:`Model`; a user's own model may too.
 
-Dimensions: B pictures or texts of a batch, H, W pixels, D embedding, C classes, L tokens.
+Dimensions: B pictures or texts of a batch, H, W pixels, D embedding, C classes, L tokens; h, w, d
+rows, columns and features of a layer's patches.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from embedstore.errors import ModelError
@@ -50,6 +52,34 @@ class Model(ABC):
     @abstractmethod
     def embed_images(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, 3, H, W) -> embeddings (B, D) not normalised, and the native head's logits (B, C)."""
+
+    @property
+    def patch_shapes(self) -> tuple[tuple[int, int, int], ...]:
+        """(h, w, d) of each layer whose patches can be had, the first first; empty without any."""
+        return ()
+
+    def embed_with_patches(
+        self,
+        pixels: Tensor,  # noqa: ARG002
+        layers: Sequence[int],  # noqa: ARG002
+    ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
+        """Do as :meth:`embed_images`, bit for bit, and give each layer's patches: (B, h, w, d).
+
+        Patches are what the block or stage puts out, as Probe3D takes them (El Banani et al.,
+        2024): rows from the top, no class or register tokens, neither the tower's final norm nor
+        its projection, not of unit length.
+
+        Parameters
+        ----------
+        pixels
+            (B, 3, H, W) as for :meth:`embed_images`.
+        layers
+            Places in `patch_shapes`, ascending.
+        """
+        raise ModelError(
+            "this model gives no patch features; choose an open_clip or timm model, or name the "
+            "layers of your own: ModuleModel(..., layers=[...])"
+        )
 
     def tokenize(self, texts: list[str]) -> Tensor:  # noqa: ARG002
         """Texts -> (B, L) token ids on the CPU, padded to the model's context length."""

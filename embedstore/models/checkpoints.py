@@ -15,6 +15,9 @@ from embedstore.models.hub import brief
 #: Keys under which training programs wrap a state dict.
 WRAPPERS = ("state_dict", "model")
 
+#: What wrapping modules (data parallel, torch.compile, a classifier around CLIP) put before names.
+PREFIXES = ("module.", "_orig_mod.", "model.")
+
 #: Counters of batch norms: no part of what the model computes.
 COUNTER = "num_batches_tracked"
 
@@ -22,7 +25,7 @@ COUNTER = "num_batches_tracked"
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read a state dict from safetensors, or from a file of torch.save with ``weights_only``.
 
-    ``state_dict`` or ``model`` around it, and ``module.`` before each name, are taken off.
+    ``state_dict`` or ``model`` around it, and `PREFIXES` that every name has, are taken off.
 
     Raises
     ------
@@ -37,9 +40,17 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
             f"weights file {str(path)!r} is no state dict; save model.state_dict() with torch.save "
             "or safetensors"
         )
-    if all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    return state
+    return _unwrapped(state)
+
+
+def _unwrapped(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Take prefixes off that all names share, the outermost first."""
+    while True:
+        found = (p for p in PREFIXES if all(n.startswith(p) and n != p for n in state))
+        prefix = next(found, None)
+        if prefix is None:
+            return state
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
 
 
 def _safetensors(path: Path) -> dict[str, Tensor]:
@@ -60,7 +71,8 @@ def _pickled(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise ModelError(
-            f"weights file {str(path)!r} cannot be read with weights_only=True; save "
+            f"weights file {str(path)!r} cannot be read with weights_only=True: it is damaged, or "
+            "holds a whole pickled model, whose code would run; save "
             "model.state_dict() with torch.save or safetensors"
         ) from error
     for wrapper in WRAPPERS:

@@ -26,6 +26,7 @@ from embedstore.models import text_towers
 from embedstore.models.checkpoints import mismatch, read_state_dict
 from embedstore.models.hub import brief, cache_if_unreachable, quiet_root_logger, unreachable
 from embedstore.models.open_clip_sources import LOCAL_FORMS, Source, find_source
+from embedstore.models.patches import open_clip_tower
 from embedstore.models.specs import ModelSpec, checked_options
 from embedstore.models.torch_model import TorchModel, probe_pixels
 from embedstore.transform import Transform
@@ -40,16 +41,19 @@ class OpenClipModel(TorchModel):
     has_text = True
 
     def __init__(self, module: nn.Module, tokenizer: Any, architecture: object) -> None:
-        super().__init__(module, clip_transform(module))
+        super().__init__(module, clip_transform(module), architecture)
         self._tokenizer = tokenizer
         self._pad_id = _pad_id(self.module, tokenizer)
+        self._tower = open_clip_tower(self.module.visual)
+        self._settle()
+
+    def _derive(self) -> None:
         self.logit_scale = float(self.module.logit_scale.exp())
         bias = getattr(self.module, "logit_bias", None)
         self.logit_bias = 0.0 if bias is None else float(bias)
         probe = self.tokenize(list(text_towers.PROBE_TEXTS))
         self.cuts_texts = text_towers.cuts_exactly(self.module, probe, self.token_lengths(probe))
         self.embedding_dim = self.embed_images(probe_pixels(self.transform, 1))[0].shape[1]
-        self._seal(architecture)
 
     def _forward_images(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         return self.module.encode_image(pixels, normalize=False), None
@@ -81,14 +85,14 @@ def load_open_clip(spec: ModelSpec) -> OpenClipModel:
     ModelError
         If weights and architecture do not match, or a part cannot be read or fetched.
     """
-    checked_options(spec, ())
+    checked_options(spec, ("checkpoint",))
     source = find_source(spec)
     if source.config["text_cfg"].keys() & {"hf_model_name", "hf_tokenizer_name"}:
         require("transformers", "demo")
     module, tokenizer = _built(source)
     note = _fill(module, source)
     model = OpenClipModel(module, tokenizer, _architecture(source))
-    model.notes = (note,) if note else ()
+    model.notes = (*source.notes, *((note,) if note else ()))
     return model
 
 

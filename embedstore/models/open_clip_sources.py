@@ -22,7 +22,7 @@ from open_clip.pretrained import (
 
 from embedstore.errors import ModelError
 from embedstore.models.hub import brief, cache_if_unreachable, unreachable
-from embedstore.models.specs import ModelSpec, is_path, unknown
+from embedstore.models.specs import ModelSpec, expanded, is_path, unknown
 
 CONFIG = "open_clip_config.json"
 
@@ -39,6 +39,9 @@ LOCAL_FORMS = f"open_clip:/path/to/directory holding {CONFIG} and {WEIGHTS[0]} o
 
 QUICK_GELU = "-quickgelu"
 
+#: What a registered tag says of how pictures are prepared.
+PREPROCESSING = ("mean", "std", "interpolation", "resize_mode")
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -50,6 +53,7 @@ class Source:
     preprocess: Mapping[str, Any]  # what the tag says of mean, std, interpolation, resize_mode
     directory: Path | None = None  # where the configuration lies, of a local model
     registered: bool = False  # whether open_clip itself lists it
+    notes: tuple[str, ...] = ()  # what had to be assumed of a checkpoint, a sentence each
 
 
 def find_source(spec: ModelSpec) -> Source:
@@ -62,13 +66,54 @@ def find_source(spec: ModelSpec) -> Source:
     UnknownNameError
         If architecture or tag is unknown.
     """
+    if "checkpoint" in spec.options:
+        return _fine_tuned(spec)
     if is_path(spec.rest):
-        return _local(Path(spec.rest).expanduser())
+        return _local(expanded(spec.rest))
     if spec.rest.startswith("local-dir:"):
-        return _local(Path(spec.rest.removeprefix("local-dir:")).expanduser())
+        return _local(expanded(spec.rest.removeprefix("local-dir:")))
     if spec.rest.startswith("hf-hub:"):
         return _hub(spec.rest)
     return _registered(*_architecture_and_tag(spec.rest))
+
+
+def _fine_tuned(spec: ModelSpec) -> Source:
+    """Find an architecture, and a tag's preprocessing, for weights that training code has saved."""
+    weights = expanded(spec.options["checkpoint"])
+    if is_path(spec.rest) or ":" in spec.rest:
+        raise ModelError(
+            f"model SPEC {spec.text!r} puts a checkpoint over a directory or hub; write "
+            "open_clip:ARCHITECTURE?checkpoint=FILE, or copy the file into a directory"
+        )
+    name = spec.rest.replace("/", "-")
+    if name in open_clip.list_models():
+        preprocess, notes = _assumed(name)
+        config = open_clip.get_model_config(name)
+        return Source(name, config, weights, preprocess, notes=notes)
+    architecture, tag = _architecture_and_tag(spec.rest)
+    config, pretrained = _tagged(architecture, tag)
+    return Source(architecture, config, weights, pretrained)
+
+
+def _assumed(architecture: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """Return what all tags of an architecture say of pictures, and what its name leaves open."""
+    tags = list_pretrained_tags_by_model(architecture)
+    said = [get_pretrained_cfg(architecture, tag) for tag in tags]
+    facts = [{k: c[k] for k in PREPROCESSING if c.get(k) is not None} for c in said]
+    agreed = facts[0] if facts and all(f == facts[0] for f in facts) else {}
+    notes = []
+    if facts and any(f != facts[0] for f in facts):
+        notes.append(
+            f"the weights of {architecture} differ in mean and std, and a checkpoint says nothing "
+            f"of them: CLIP's are taken; name what it was tuned from, open_clip:{architecture}/TAG"
+        )
+    if _twin(architecture) in open_clip.list_models():
+        built = "QuickGELU" if architecture.endswith(QUICK_GELU) else "GELU"
+        notes.append(
+            f"a checkpoint says nothing of its activation: it is taken to be {architecture}'s, "
+            f"{built}; if it was tuned from weights with the other, use {_twin(architecture)}"
+        )
+    return agreed, tuple(notes)
 
 
 def _local(directory: Path) -> Source:
@@ -121,6 +166,17 @@ def _architecture_and_tag(rest: str) -> tuple[str, str]:
 
 
 def _registered(architecture: str, tag: str) -> Source:
+    config, pretrained = _tagged(architecture, tag)
+    try:
+        with cache_if_unreachable():
+            weights = Path(download_pretrained(pretrained))
+    except Exception as error:  # the client's errors differ between its versions
+        raise unreachable(f"open_clip weights {architecture}/{tag}", error, LOCAL_FORMS) from error
+    return Source(architecture, config, weights, pretrained, registered=True)
+
+
+def _tagged(architecture: str, tag: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the configuration of an architecture and of a tag of it, their activations alike."""
     config = open_clip.get_model_config(architecture)
     if not is_pretrained_cfg(architecture, tag):
         twin = _twin(architecture)
@@ -130,12 +186,7 @@ def _registered(architecture: str, tag: str) -> Source:
         raise unknown(f"tag of open_clip's {architecture}", tag, choices)
     pretrained = get_pretrained_cfg(architecture, tag)
     check_quick_gelu(architecture, tag, config, pretrained)
-    try:
-        with cache_if_unreachable():
-            weights = Path(download_pretrained(pretrained))
-    except Exception as error:  # the client's errors differ between its versions
-        raise unreachable(f"open_clip weights {architecture}/{tag}", error, LOCAL_FORMS) from error
-    return Source(architecture, config, weights, pretrained, registered=True)
+    return config, pretrained
 
 
 def check_quick_gelu(

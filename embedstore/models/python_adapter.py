@@ -8,8 +8,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from embedstore.errors import EmbedStoreError, ModelError
 from embedstore.heads import Head
 from embedstore.models.base import Model
 from embedstore.models.hub import brief
+from embedstore.models.patches import hooked_tower
 from embedstore.models.specs import ModelSpec, checked_options, unknown
 from embedstore.models.torch_model import TorchModel, probe_pixels
 from embedstore.transform import Transform
@@ -36,6 +38,8 @@ class ModuleModel(TorchModel):
         The classifier over embeddings: a :class:`Head`, or an ``nn.Linear`` (D -> C).
     class_ids
         (C,) WordNet ids or names, with an ``nn.Linear`` or logits; their numbers if left out.
+    layers
+        Parts of `module` whose outputs, (B, d, h, w), are its patch features, the first first.
 
     Raises
     ------
@@ -49,9 +53,29 @@ class ModuleModel(TorchModel):
         transform: Transform,
         head: Head | nn.Linear | None = None,
         class_ids: Sequence[str] | None = None,
+        layers: Sequence[nn.Module] = (),
     ) -> None:
-        super().__init__(module, transform)
-        embeddings, logits = self.embed_images(probe_pixels(transform))
+        names = [(name, type(part).__name__) for name, part in module.named_modules()]
+        super().__init__(module, transform, names)
+        self._given: tuple[Head | nn.Linear | None, Sequence[str] | None] = head, class_ids
+        if layers:
+            self._tower = hooked_tower(self.module, layers)
+        self._settle()
+
+    @property
+    def head_beside(self) -> Head | None:
+        """The classifier that was given beside the module."""
+        return self.own_head if self._given[0] is not None else None
+
+    def reload(self, state: Mapping[str, Tensor], head: Head | None = None) -> None:
+        """Take other weights of the same names and shapes, and a classifier beside them."""
+        if head is not None:
+            self._given = head, head.class_ids
+        super().reload(state)
+
+    def _derive(self) -> None:
+        head, class_ids = self._given
+        embeddings, logits = self.embed_images(probe_pixels(self.transform))
         if embeddings.ndim != 2 or (logits is not None and logits.ndim != 2):
             raise ModelError(
                 f"the module returns shape {tuple(embeddings.shape)}; return (B, D) embeddings, "
@@ -62,10 +86,11 @@ class ModuleModel(TorchModel):
             self.own_head = Head(_class_ids(class_ids, logits.shape[1]), None)
         elif head is not None:
             self.own_head = _as_head(head, class_ids, self.embedding_dim)
-        self._seal([(name, type(part).__name__) for name, part in module.named_modules()])
 
     def _forward_images(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        output = self.module(pixels)
+        return self._finish_images(pixels, self.module(pixels))
+
+    def _finish_images(self, pixels: Tensor, output: Any) -> tuple[Tensor, Tensor | None]:  # noqa: ARG002
         if isinstance(output, tuple):
             embeddings, logits = output
             return embeddings, logits

@@ -1,9 +1,13 @@
-"""Model SPECs, ``kind:rest?key=value&...``: parsing and naming. It knows no model library."""
+"""Model SPECs, ``kind:rest?key=value&...``: parsing and naming. It knows no model library.
+
+One kind is made of two SPECs: ``wise-ft:SPEC_A+SPEC_B@ALPHA``.
+"""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +20,13 @@ MAX_NAME = 120
 
 #: Lists up to this length are shown whole when a name is unknown.
 SHORT_LIST = 12
+
+
+#: The kind whose rest is two SPECs and a weight.
+WISE_FT = "wise-ft"
+
+#: Where a second SPEC may begin: a plus sign, then a kind. File names hold plus signs too.
+_SECOND = re.compile(r"\+(?=[a-z][a-z_-]*:)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +53,9 @@ def parse(text: str) -> ModelSpec:
             f"model SPEC {text!r} is not KIND:NAME; write for example "
             "open_clip:ViT-B-32/laion2b_s34b_b79k, timm:resnet50 or python:module:function"
         )
+    if kind == WISE_FT:
+        interpolation(text)  # its parts hold the options, if any does
+        return ModelSpec(text, kind, rest)
     rest, _, query = rest.partition("?")
     if not rest:
         raise ModelError(f"model SPEC {text!r} names no model; write it between {kind}: and '?'")
@@ -61,16 +75,80 @@ def _options(text: str, query: str) -> dict[str, str]:
     return options
 
 
+@dataclass(frozen=True, slots=True)
+class Interpolation:
+    """Two models between which a third lies."""
+
+    first: str  # SPEC of the model at alpha 0
+    second: str  # SPEC of the model at alpha 1
+    alpha: float  # share of the second model's weights, 0 to 1
+
+
+def interpolation(text: str) -> Interpolation:
+    """Take ``wise-ft:SPEC_A+SPEC_B@ALPHA`` apart: at the plus before a kind, and at the last @.
+
+    Raises
+    ------
+    ModelError
+        If there are not two SPECs, or alpha is no number from 0 to 1.
+    """
+    specs, at, number = text.partition(":")[2].rpartition("@")
+    form = f"write {WISE_FT}:SPEC_A+SPEC_B@0.5"
+    try:
+        alpha = float(number) if at else math.nan
+    except ValueError:
+        alpha = math.nan
+    if not 0 <= alpha <= 1:
+        raise ModelError(f"model SPEC {text!r} ends in no @ALPHA from 0 to 1; {form}")
+    parts = _SECOND.split(specs)
+    if any(part.startswith(f"{WISE_FT}:") for part in parts):
+        raise ModelError(
+            f"model SPEC {text!r} interpolates what is interpolated; name two plain models"
+        )
+    if len(parts) != 2:
+        found = "one model" if len(parts) == 1 else f"{len(parts)} models"
+        raise ModelError(
+            f"model SPEC {text!r} names {found}, not two: the second begins at a '+' that a kind "
+            f"follows; {form}"
+        )
+    for part in parts:
+        parse(part)
+    return Interpolation(parts[0], parts[1], alpha)
+
+
+def local_paths(text: str) -> list[Path]:
+    """Return the local files and folders that a SPEC names, and those of its parts."""
+    spec = parse(text)
+    if spec.kind == WISE_FT:
+        parts = interpolation(text)
+        return [*local_paths(parts.first), *local_paths(parts.second)]
+    named = [spec.options.get("checkpoint", ""), spec.rest if is_path(spec.rest) else ""]
+    return [expanded(name) for name in named if name]
+
+
+def expanded(path: str) -> Path:
+    """Return a path with the user's home in place of ``~``, which stays where there is none."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # ~name of a user who is not here
+        return Path(path)
+
+
 def default_name(text: str) -> str:
     """Return the folder name a SPEC has unless the user gives one.
 
     ``:`` and ``/`` become ``--``; of a local path only the last folder or the file's stem stays;
-    options follow as ``--key-value``. A name of more than `MAX_NAME` bytes ends in a digest.
+    options follow as ``--key-value``. What lies between two models is ``wise-ft-ALPHA--A+B``. A
+    name of more than `MAX_NAME` bytes ends in a digest.
     """
     spec = parse(text)
+    if spec.kind == WISE_FT:
+        two = interpolation(text)
+        names = f"{default_name(two.first)}+{default_name(two.second)}"
+        return _legal(f"{WISE_FT}-{two.alpha:g}--{names}")
     parts = [
         spec.kind,
-        Path(spec.rest).expanduser().resolve().name if is_path(spec.rest) else spec.rest,
+        expanded(spec.rest).resolve().name if is_path(spec.rest) else spec.rest,
     ]
     for key, value in spec.options.items():
         parts.append(f"{key}-{Path(value).stem if key == 'checkpoint' else value}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,8 @@ from embedstore.errors import ModelError, UnknownNameError
 from embedstore.heads import Head
 from embedstore.models.checkpoints import load_fitting, read_state_dict
 from embedstore.models.hub import brief, cache_if_unreachable, unreachable
-from embedstore.models.specs import ModelSpec, checked_options, unknown
+from embedstore.models.patches import timm_tower
+from embedstore.models.specs import ModelSpec, checked_options, expanded, unknown
 from embedstore.models.torch_model import TorchModel, probe_pixels
 from embedstore.transform import Transform
 
@@ -47,10 +47,14 @@ class TimmModel(TorchModel):
     """A classifier whose embedding is what its last layer sees."""
 
     def __init__(self, module: nn.Module, transform: Transform, architecture: object) -> None:
-        super().__init__(module, transform)
+        super().__init__(module, transform, architecture)
+        self._tower = timm_tower(self.module)
+        self._settle()
+
+    def _derive(self) -> None:
         self._live_logits = False
         self._whole = False  # whether logits need a second pass of the whole model
-        pixels = probe_pixels(transform)
+        pixels = probe_pixels(self.transform)
         with torch.inference_mode():
             logits = self.module(pixels)
             features = self.module.forward_features(pixels)
@@ -58,7 +62,6 @@ class TimmModel(TorchModel):
         self.embedding_dim = embeddings.shape[1]
         if getattr(self.module, "num_classes", 0):
             self.own_head = self._head(embeddings, features, logits)
-        self._seal(architecture)
 
     def _pooled(self, features: Any) -> Tensor:
         pooled: Tensor = self.module.forward_head(features, pre_logits=True)
@@ -79,13 +82,13 @@ class TimmModel(TorchModel):
         return Head(class_ids, None)
 
     def _forward_images(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        features = self.module.forward_features(pixels)
-        embeddings = self._pooled(features)
+        return self._finish_images(pixels, self.module.forward_features(pixels))
+
+    def _finish_images(self, pixels: Tensor, output: Any) -> tuple[Tensor, Tensor | None]:
+        embeddings = self._pooled(output)
         if not self._live_logits:
             return embeddings, None
-        return embeddings, self.module(pixels) if self._whole else self.module.forward_head(
-            features
-        )
+        return embeddings, self.module(pixels) if self._whole else self.module.forward_head(output)
 
 
 def _equal(ours: np.ndarray[Any, Any], theirs: np.ndarray[Any, Any]) -> bool:
@@ -118,7 +121,7 @@ def load_timm(spec: ModelSpec) -> TimmModel:
     module = _created(spec.rest, options)
     note = None
     if "checkpoint" in options:
-        path = Path(options["checkpoint"]).expanduser()
+        path = expanded(options["checkpoint"])
         note = load_fitting(module, read_state_dict(path), f"checkpoint {path.name!r}")
     transform = timm_transform(module, options)
     architecture = {

@@ -70,6 +70,11 @@ def outcomes(model: str, dataset: str, head: str, space: str) -> str:
     return f"models/{model}/outcomes/{dataset}/{head}/{space}"
 
 
+def answers(model: str, dataset: str, protocol: str) -> str:
+    """A language model's answers, asked by one protocol."""
+    return f"models/{model}/answers/{dataset}/{protocol}"
+
+
 def pointer(model: str, dataset: str) -> str:
     """What is finished of a run: a cache over its manifests."""
     return f"runs/{model}/{dataset}.json"

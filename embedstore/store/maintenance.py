@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 import polars as pl
 
 from embedstore.errors import DamagedError, IdentityError, StoreError, UnknownNameError
-from embedstore.store import layout
+from embedstore.store import answers, layout
 from embedstore.store.contents import committed, load_model, save_model
 from embedstore.store.datasets import annotation_names, load_dataset
 from embedstore.store.files import LocalFiles
@@ -131,6 +131,7 @@ def removable(store: Store, selection: Selection) -> list[str]:
         for model in models
         for folder in (
             f"models/{model}/outcomes/{selection.dataset}",
+            f"models/{model}/answers/{selection.dataset}",
             f"models/{model}/logits/{selection.dataset}",
             f"models/{model}/patches/{selection.dataset}",
             layout.images(model, selection.dataset),
@@ -222,6 +223,8 @@ def _folders_of(source: Store, models: list[str], datasets: list[str]) -> list[s
         folders += [layout.text_embeddings(model, t) for t in source.text_sets(model)]
         folders += [layout.head(model, h) for h in source.heads(model)]
         for dataset in datasets:
+            protocols = answers.protocols(source.files, model, dataset)
+            folders += [layout.answers(model, dataset, protocol) for protocol in protocols]
             record = finished(source.files, model, dataset)
             if record is None:
                 continue
@@ -259,7 +262,7 @@ def _copy_folder(
 
 def _same_dataset(source: LocalFiles, target: LocalFiles, folder: str) -> bool:
     """Whether both are one data set, though their pictures lay in different places."""
-    if not folder.startswith("datasets/"):
+    if not folder.startswith("datasets/") or "/annotations/" in folder:
         return False
     name = folder.removeprefix("datasets/")
     (ours, _), (theirs, _) = load_dataset(source, name), load_dataset(target, name)

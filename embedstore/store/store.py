@@ -13,6 +13,7 @@ import polars as pl
 from embedstore import schema
 from embedstore.errors import StoreError, UnknownNameError
 from embedstore.store import contents, layout, outcomes
+from embedstore.store.answers import load_answers
 from embedstore.store.arrays import StoredArray
 from embedstore.store.contents import ModelRecord, TextsRecord
 from embedstore.store.datasets import DatasetRecord, load_dataset, load_samples
@@ -162,6 +163,13 @@ class Store:
             for schema_ in (schema.LOGITS, schema.MAXIMUM)
         )
         return StoredLogits(*arrays)
+
+    def answers(self, model: str, dataset: str, protocol: str) -> pl.DataFrame:
+        """Return a language model's answers: columns of `schema.ANSWERS`, a row a sample and order.
+
+        `sample_index` is the row of the data set that an answer belongs to.
+        """
+        return load_answers(self.files, model, dataset, protocol)
 
     def space(self, run: OutcomeRun) -> Record:
         """Return the label space of a run's outcomes: name, `class_ids`, rule, labels' column."""

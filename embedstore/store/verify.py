@@ -128,7 +128,7 @@ def _check_foundations(files: LocalFiles, folders: set[str]) -> Iterator[Problem
     for folder in sorted(f for f in folders if f.startswith("models/")):
         _, model, kind, name, *rest = folder.split("/")
         needed = {"texts": layout.texts(name)}.get(kind)
-        if kind in ("images", "patches"):
+        if kind in ("images", "patches", "outcomes", "answers"):
             needed = layout.dataset(name)
         if kind == "logits":
             needed = layout.head(model, rest[0])
@@ -276,6 +276,7 @@ def folder_of(key: str) -> str:
     if parts[0] == "datasets" and len(parts) > 4 and parts[2] == "annotations":
         depth = 4
     if depth is None and parts[0] == "models" and len(parts) > 3:
-        depths = {"images": 4, "texts": 4, "heads": 4, "logits": 5, "patches": 5, "outcomes": 6}
+        depths = {"images": 4, "texts": 4, "heads": 4, "logits": 5, "patches": 5, "answers": 5}
+        depths["outcomes"] = 6
         depth = depths.get(parts[2])
     return "/".join(parts[: depth or len(parts) - 1])

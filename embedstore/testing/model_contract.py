@@ -1,7 +1,7 @@
 """What every model must do: subclass :class:`ModelContract` beside an adapter's tests.
 
 A subclass gives the fixtures `spec` and `other_spec`, and what its library computes itself.
-Dimensions: B pictures or texts, D embedding, C classes, L tokens.
+Dimensions: B pictures or texts, D embedding, C classes, L tokens; h, w, d of a layer's patches.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from embedstore.errors import ModelError
 from embedstore.models import Model, load
 from embedstore.models.texts import embed_all_texts
 from embedstore.models.torch_model import probe_pixels
@@ -68,6 +69,59 @@ class ModelContract:
     def own_texts(self, reference: Any, tokens: Tensor) -> Tensor:
         """Return the library's text embeddings: (B, L) -> (B, D)."""
         raise NotImplementedError
+
+    def patch_modules(self, model: Any) -> list[nn.Module]:  # noqa: ARG002
+        """Return the tower's own modules whose outputs are its layers; none without patches."""
+        return []
+
+    def test_patches_are_what_the_towers_modules_put_out(self, model: Model) -> None:
+        """Every layer, one at a time and together, equals what a hook on its module sees."""
+        modules, pixels = self.patch_modules(model), probe_pixels(model.transform, 3)
+        assert len(model.patch_shapes) == len(modules)
+        if not modules:
+            with pytest.raises(ModelError, match="no patch features"):
+                model.embed_with_patches(pixels, [0])
+            return
+        seen: dict[int, Tensor] = {}
+        hooks = [
+            module.register_forward_hook(
+                lambda _module, _given, output, layer=layer: seen.update({layer: output.clone()})
+            )
+            for layer, module in enumerate(modules)
+        ]
+        embeddings, logits = model.embed_images(pixels)
+        for hook in hooks:
+            hook.remove()
+        for layers in ([0], [len(modules) - 1], list(range(len(modules)))):
+            ours, live, patches = model.embed_with_patches(pixels, layers)
+            assert torch.equal(ours, embeddings)
+            assert (live is None) == (logits is None)
+            if live is not None and logits is not None:
+                assert torch.equal(live, logits)
+            for layer, values in zip(layers, patches, strict=True):
+                shape = model.patch_shapes[layer]
+                assert (*values.shape,) == (3, *shape)
+                torch.testing.assert_close(values, _as_map(seen[layer], shape), rtol=0, atol=0)
+
+    def test_a_layer_that_is_not_there_is_named_with_how_many_there_are(self, model: Model) -> None:
+        """One beyond the last is refused."""
+        n_layers = len(model.patch_shapes)
+        if n_layers:
+            with pytest.raises(ModelError, match=f"layer {n_layers} is not .* has {n_layers}, 0"):
+                model.embed_with_patches(probe_pixels(model.transform), [n_layers])
+
+    def test_patches_lie_where_the_picture_changed(self, model: Model) -> None:
+        """Another picture in one quadrant moves the patches of that quadrant most."""
+        both = probe_pixels(model.transform, 2)
+        pixels, other = both[:1], both[1:]
+        for layer in {0, len(model.patch_shapes) - 1} if model.patch_shapes else set():
+            before = model.embed_with_patches(pixels, [layer])[2][0]
+            for quadrant in range(4):
+                changed = pixels.clone()
+                _quadrant(changed, quadrant, (2, 3)).copy_(_quadrant(other, quadrant, (2, 3)))
+                moved = (model.embed_with_patches(changed, [layer])[2][0] - before).norm(dim=-1)
+                share = [float(_quadrant(moved, q, (1, 2)).mean()) for q in range(4)]
+                assert int(np.argmax(share)) == quadrant
 
     def test_embeddings_are_the_librarys(self, model: Model, reference: Any) -> None:
         """Embeddings have their shape, are finite, and equal the library's."""
@@ -140,6 +194,25 @@ class ModelContract:
             texts = embed_all_texts(model, TEXTS), embed_all_texts(low, TEXTS)
             assert _cosines(*texts).min() >= 0.999
         assert low.identity == model.identity
+
+
+def _as_map(output: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Bring (B, d, h, w), (B, h, w, d), or tokens of which the last are the picture's, into order.
+
+    -> (B, h, w, d)
+    """
+    if output.ndim == 3:
+        return output[:, -shape[0] * shape[1] :].reshape(len(output), *shape)
+    channels_first = output.shape[1:] == (shape[2], *shape[:2])
+    return output.permute(0, 2, 3, 1) if channels_first else output
+
+
+def _quadrant(x: Tensor, quadrant: int, dims: tuple[int, int]) -> Tensor:
+    """Return a view of the upper left, upper right, lower left or lower right quarter."""
+    for dim, second in zip(dims, divmod(quadrant, 2), strict=True):
+        half = x.shape[dim] // 2
+        x = x.narrow(dim, x.shape[dim] - half if second else 0, half)
+    return x
 
 
 def _unit(x: F32) -> F32:

@@ -50,6 +50,14 @@ TINY_VARIANTS: dict[str, dict[str, Any]] = {
     "clipa": {
         "text_cfg": {"context_length": 32, "no_causal_mask": True, "pool_type": "last"},
     },
+    "convnext": {
+        "vision_cfg": {
+            "timm_model_name": "convnext_atto",
+            "timm_pool": "",
+            "timm_proj": "linear",
+            "image_size": 64,
+        }
+    },
     "mobileclip2": {"custom_text": True, "text_cfg": {"no_causal_mask": True}},
 }
 

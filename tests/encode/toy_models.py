@@ -73,3 +73,35 @@ class Broken(Projection):
 def broken() -> ModuleModel:
     """A model whose output holds NaN."""
     return ModuleModel(Broken(), TRANSFORM)
+
+
+class Layered(nn.Module):
+    """Two convolutions, whose maps are its layers: (6, 6, 4) and (3, 3, 6)."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(2)
+        self.first = nn.Conv2d(3, 4, 5, stride=5)
+        self.second = nn.Conv2d(4, 6, 2, stride=2)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator) / 5)
+            self.second.weight.mul_(gain)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        if pixels.shape[0] > 1:  # as above
+            time.sleep(float(os.environ.get("TOY_SECONDS", "0")))
+        maps = self.second(torch.tanh(self.first(pixels)))
+        return torch.tanh(maps).flatten(1)[:, :DIM]
+
+
+def layered(gain: float = 1.0) -> ModuleModel:
+    """A model that gives patch features too."""
+    tower = Layered(gain)
+    layers = [tower.first, tower.second]
+    return ModuleModel(tower, TRANSFORM, _linear(), class_ids(), layers=layers)
+
+
+def glaring() -> ModuleModel:
+    """A model whose last patches are beyond float16, though its embeddings are not."""
+    return layered(1e7)

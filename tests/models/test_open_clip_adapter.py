@@ -58,6 +58,9 @@ class OpenClipContract(ModelContract):
     def own_logits(self, reference, pixels):
         return None
 
+    def patch_modules(self, model):
+        return list(model.module.visual.transformer.resblocks)
+
     def own_texts(self, reference, tokens):
         return reference.encode_text(tokens, normalize=False)
 
@@ -90,6 +93,17 @@ class TestCustomText(OpenClipContract):
 
 class TestResNet(OpenClipContract):
     variant, cuts = "rn50", True
+
+    def patch_modules(self, model):
+        visual = model.module.visual
+        return [visual.avgpool, visual.layer1, visual.layer2, visual.layer3, visual.layer4]
+
+
+class TestConvNeXt(OpenClipContract):
+    variant, cuts = "convnext", True
+
+    def patch_modules(self, model):
+        return list(model.module.visual.trunk.stages)
 
 
 class TestCoCa(OpenClipContract):

@@ -25,12 +25,13 @@ from embedstore.transform import Transform
 
 def module(seed):
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 6))
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(144, 6))
 
 def model(seed=0):
     torch.manual_seed(7)
-    head = nn.Linear(6, 3)
-    return ModuleModel(module(seed), Transform((8, 8), (8, 8)), head, ["cat", "dog", "bird"])
+    head, tower = nn.Linear(6, 3), module(seed)
+    classes = ["cat", "dog", "bird"]
+    return ModuleModel(tower, Transform((8, 8), (8, 8)), head, classes, layers=tower[:1])
 
 def other():
     return model(1)
@@ -79,6 +80,9 @@ class TestModule(ModelContract):
 
     def own_logits(self, reference, pixels):
         return reference[1](reference[0](pixels))
+
+    def patch_modules(self, model):
+        return [model.module[0]]
 
     def test_classes_keep_their_names(self, model):
         assert model.own_head.class_ids == ("cat", "dog", "bird")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,16 @@ from hypothesis import strategies as st
 
 from embedstore.errors import EmbedStoreError, ModelError, UnknownNameError
 from embedstore.models import LOADERS, adapter, load
-from embedstore.models.specs import MAX_NAME, default_name, is_path, parse, unknown
+from embedstore.models.specs import (
+    MAX_NAME,
+    default_name,
+    expanded,
+    interpolation,
+    is_path,
+    local_paths,
+    parse,
+    unknown,
+)
 from embedstore.store.names import checked_name
 
 
@@ -46,6 +56,11 @@ def test_options_must_be_pairs(query):
         ("timm:resnet50?checkpoint=/a/w.pth&mean=0.5", "timm--resnet50--checkpoint-w--mean-0.5"),
         ("timm:resnet50?mean=0.1,0.2,0.3", "timm--resnet50--mean-0.1-0.2-0.3"),
         ("python:my.module:function", "python--my.module--function"),
+        ("open_clip:ViT-B-16?checkpoint=/a/e10.pt", "open_clip--ViT-B-16--checkpoint-e10"),
+        (
+            "wise-ft:open_clip:ViT-B-16/openai+open_clip:ViT-B-16?checkpoint=/a/e10.pt@0.50",
+            "wise-ft-0.5--open_clip--ViT-B-16--openai+open_clip--ViT-B-16--checkpoint-e10",
+        ),
     ],
 )
 def test_default_names(spec, name):
@@ -58,6 +73,44 @@ def test_default_names_are_legal_folders(text):
     name = default_name(text)
     assert checked_name("model", name) == name
     assert len(name.encode()) <= MAX_NAME
+
+
+@settings(deadline=None)
+@given(
+    st.text(st.sampled_from("a+@=.&0 "), max_size=12),
+    st.text(st.sampled_from("a+@?=.0 "), max_size=12),
+    st.floats(0, 1),
+)
+def test_two_specs_come_apart_again_whatever_their_files_are_called(first, second, alpha):
+    a, b = f"open_clip:/m{first}/x", f"timm:resnet18?checkpoint=/w{second}/y"
+    found = interpolation(f"wise-ft:{a}+{b}@{alpha!r}")
+    assert (found.first, found.second, found.alpha) == (a, b, alpha)
+
+
+@pytest.mark.parametrize(
+    ("spec", "wrong"),
+    [
+        ("wise-ft:timm:a+timm:b", "ends in no @ALPHA"),
+        ("wise-ft:timm:a+timm:b@", "ends in no @ALPHA"),
+        ("wise-ft:timm:a+timm:b@1.5", "ends in no @ALPHA"),
+        ("wise-ft:timm:a+timm:b@nan", "ends in no @ALPHA"),
+        ("wise-ft:timm:a@0.5", "names one model, not two"),
+        ("wise-ft:timm:a+b@0.5", "names one model, not two"),
+        ("wise-ft:timm:a+timm:b+timm:c@0.5", "names 3 models, not two"),
+        ("wise-ft:timm:+timm:b@0.5", "is not KIND:NAME"),
+        ("wise-ft:wise-ft:timm:a@0.5+timm:b@0.5", "interpolates what is interpolated"),
+    ],
+)
+def test_what_is_no_interpolation_is_said(spec, wrong):
+    with pytest.raises(ModelError, match=wrong):
+        parse(spec)
+
+
+def test_local_files_of_both_parts_are_named():
+    spec = "wise-ft:open_clip:/a/zero+timm:resnet18?checkpoint=~/b.pt@0.5"
+    assert local_paths(spec) == [Path("/a/zero"), Path("~/b.pt").expanduser()]
+    assert local_paths("open_clip:ViT-B-32/openai") == []
+    assert expanded("~nobody-of-that-name/x") == Path("~nobody-of-that-name/x")
 
 
 def test_long_names_stay_apart():
@@ -84,7 +137,7 @@ def test_unknown_names_show_short_lists_whole_and_long_ones_in_part():
 
 
 def test_kinds():
-    with pytest.raises(UnknownNameError, match="choose one of: open_clip, python, timm"):
+    with pytest.raises(UnknownNameError, match="choose one of: open_clip, python, timm, wise-ft"):
         load("jax:resnet")
     with pytest.raises(EmbedStoreError, match="'timm' is taken"):
         adapter("timm")(LOADERS["timm"])

@@ -53,6 +53,9 @@ class TimmContract(ModelContract):
     def own_logits(self, reference, pixels):
         return reference(pixels)
 
+    def patch_modules(self, model):
+        return [model.module.get_submodule(f["module"]) for f in model.module.feature_info]
+
     def test_head_is_native_where_it_is_not_linear(self, model):
         assert model.own_head.native is self.native
 
