@@ -31,7 +31,8 @@ def accuracy(
     Returns
     -------
     pl.DataFrame
-        Columns of `schema.ACCURACY`; accuracies from 0 to 1, null where nothing is labelled.
+        Columns of `schema.ACCURACY`; accuracies from 0 to 1, null where nothing is labelled,
+        and top-5 where imported predictions have no ranks.
     """
     outcomes = store.outcomes(models, datasets, heads=heads, samples=True)
     by_class = outcomes.group_by(*RUN, "label").agg(
@@ -39,24 +40,26 @@ def accuracy(
         n_left_out=pl.col("correct").null_count(),
         n_top1=pl.col("correct").sum(),
         n_top5=(pl.col("label_rank") < 5).sum(),
+        n_ranked=pl.col("label_rank").count(),  # fewer where only predictions were imported
     )
     # Sorted, since a mean over classes in another order differs in its last digit.
     counts = (
         by_class.sort(*RUN, "label")
         .group_by(RUN, maintain_order=True)
         .agg(
-            pl.col("n_samples", "n_left_out", "n_top1", "n_top5").sum().cast(pl.Int64),
+            pl.col("n_samples", "n_left_out", "n_top1", "n_top5", "n_ranked").sum().cast(pl.Int64),
             mean_class_accuracy=(pl.col("n_top1") / pl.col("n_samples"))
             .filter(pl.col("n_samples") > 0)
             .mean(),
         )
     )
     measured = pl.col("n_samples") > 0
+    ranked = measured & (pl.col("n_ranked") == pl.col("n_samples"))
     return (
         counts.with_columns(
             pl.col(RUN).cast(pl.String),
             top1_accuracy=pl.when(measured).then(pl.col("n_top1") / pl.col("n_samples")),
-            top5_accuracy=pl.when(measured).then(pl.col("n_top5") / pl.col("n_samples")),
+            top5_accuracy=pl.when(ranked).then(pl.col("n_top5") / pl.col("n_samples")),
         )
         .pipe(with_clopper_pearson, "n_top1", "n_samples", low="top1_low", high="top1_high")
         .select(pl.col(name).cast(dtype) for name, dtype in ACCURACY.items())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from keyword import iskeyword
 from typing import Any
 
 import click
@@ -15,10 +16,15 @@ import click
 COMMANDS = {
     "encode": ("cli.encode", "Run models over data sets, once, into a store."),
     "analyze": ("cli.analyze", "Answer a question from a store, without a model."),
+    "head": ("cli.head", "Make heads of stored embeddings, list them, apply them."),
+    "import": ("cli.import_", "Bring in what others computed: tables, arrays, heads."),
+    "export": ("cli.export", "Write what a store holds for other programs: tables, arrays, heads."),
     "info": ("cli.info", "Show what is in a store."),
     "verify": ("cli.verify", "Read every byte of a store against its digests."),
     "copy": ("cli.maintain", "Copy what is finished from one store to another."),
     "rm": ("cli.maintain", "Remove a model, a data set, or one model's run over a data set."),
+    "zoo": ("cli.zoo", "List models and what is known of them: the six factors of the study."),
+    "data": ("cli.data", "List the data sets that are known by name."),
     "prompts": ("cli.prompts", "List prompt sets."),
     "demo": ("cli.demo", "Encode real photographs with real models, and look at the answers."),
     "completion": ("cli.completion", "Print what makes a shell complete embedstore's words."),
@@ -36,7 +42,8 @@ class Commands(click.Group):
         """Import a command."""
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(import_module(COMMANDS[name][0]), name)
+        attribute = f"{name}_" if iskeyword(name) else name  # `import` can be no name in Python
+        command: click.Command = getattr(import_module(COMMANDS[name][0]), attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

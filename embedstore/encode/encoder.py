@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedstore import schema
+from embedstore.encode.already import OWN, is_encoded, prompted
 from embedstore.encode.device import Forward
 from embedstore.encode.images import ImagePass, PatchPass, Pictures
-from embedstore.encode.loading import Loaded, decoder_name, load_model, weights_files
+from embedstore.encode.loading import Loaded, load_model
 from embedstore.encode.patches import (
     PatchRun,
-    are_finished,
     chosen_layers,
     fitting_rows,
     start_patches,
@@ -35,23 +35,17 @@ from embedstore.encode.request import (
     n_workers,
 )
 from embedstore.encode.texts import encode_texts
-from embedstore.encode.zero_shot import has_prompts, zero_shot_head
+from embedstore.encode.zero_shot import zero_shot_head
 from embedstore.heads.head import Head
-from embedstore.heads.outcomes import is_finished
 from embedstore.heads.run import HeadRun, derive
 from embedstore.heads.stored import load_head, save_head
 from embedstore.labels import judgements
-from embedstore.prompts import ClassList, PromptSet
 from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
-from embedstore.store.outcomes import OutcomeRun
 from embedstore.store.plans import Plan
 from embedstore.store.pointers import write_pointer
 from embedstore.store.runs import BlockRun
 from embedstore.store.shards import lay_out
-
-#: Name of the head that is a model's own classifier.
-OWN = "own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,66 +136,21 @@ class Encoder:
         """The model, loaded when it is first needed."""
         if self._loaded is None:
             self._loaded = load_model(self.store, self.name, self.spec, self.options, self.progress)
-            chosen_layers(
-                self._loaded.model, self.options.patches
-            )  # known before pictures are read
+            # An unknown layer is known before pictures are read.
+            chosen_layers(self._loaded.model, self.options.patches)
         return self._loaded
 
     def __call__(self, datasets: list[Dataset]) -> None:
         """Encode what is missing."""
         for dataset in datasets:
             name = dataset.record.name
-            if self._finished(dataset):
+            if is_encoded(self.store, self.name, self.spec, self.request, dataset):
                 write_pointer(self.store.files, self.name, name)
                 self.report.already.append((self.name, name))
             else:
                 self._encode(dataset)
             manifest = read_manifest(self.store.files, layout.images(self.name, name))
             self.report.n_failures += int(manifest.facts["n_failures"]) if manifest else 0
-
-    def _finished(self, dataset: Dataset) -> bool:
-        """Whether all that is asked of a data set is committed: then no model need be loaded."""
-        if self.name not in self.store.models:
-            return False
-        record = self.store.model(self.name)
-        if record.spec != self.spec:
-            return False
-        if self.options.precision not in ("auto", record.identity["precision"]):
-            return False
-        if record.identity["decoder"] != decoder_name(self.options):
-            return False
-        if record.weights_files != weights_files(self.spec):
-            return False  # perhaps other weights: their digest will tell
-        images = read_manifest(self.store.files, layout.images(self.name, dataset.record.name))
-        if images is None or images.facts["fingerprint"] != dataset.record.fingerprint:
-            return False
-        heads = [OWN] if record.has_own_head else []
-        if record.has_text:
-            if not set(dataset.record.captions) <= set(self.store.text_sets(self.name)):
-                return False
-            pairs = self._prompted(dataset)
-            if not all(has_prompts(self.store, *pair) for pair in pairs):
-                return False
-            heads += [f"{prompts.name}--{classes.name}" for prompts, classes in pairs]
-        names = (self.name, dataset.record.name)
-        if not are_finished(self.store, names, self.options.patches, dataset.record.fingerprint):
-            return False
-        return all(self._head_finished(dataset, head) for head in heads)
-
-    def _head_finished(self, dataset: Dataset, head: str) -> bool:
-        if head not in self.store.heads(self.name):
-            return False
-        ids = load_head(self.store, self.name, head).class_ids
-        runs = [
-            OutcomeRun(self.name, dataset.record.name, head, judged.space.name)
-            for judged in judgements(ids, dataset.record, dataset.samples)
-        ]
-        return all(is_finished(self.store, run) for run in runs)
-
-    def _prompted(self, dataset: Dataset) -> list[tuple[PromptSet, ClassList]]:
-        """Return the zero-shot heads that are asked for: prompts over classes."""
-        lists = [self.request.classes] if self.request.classes else dataset.class_lists
-        return [(prompts, classes) for prompts in self.request.prompts for classes in lists]
 
     def _encode(self, dataset: Dataset) -> None:
         layers = chosen_layers(self.loaded.model, self.options.patches)
@@ -288,7 +237,7 @@ class Encoder:
         if loaded.model.has_text:
             names += [
                 zero_shot_head(self.store, loaded, prompts, classes, self.progress)
-                for prompts, classes in self._prompted(dataset)
+                for prompts, classes in prompted(self.request, dataset)
             ]
             for captions in dataset.record.captions:
                 encode_texts(self.store, loaded, captions, self.progress)

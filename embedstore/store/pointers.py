@@ -40,7 +40,9 @@ def finished(files: LocalFiles, model: str, dataset: str) -> Record | None:
         "model": model,
         "dataset": dataset,
         "n_rows": manifests[0].facts["n_rows"],
-        "n_failures": max(m.facts.get("n_failures", 0) for m in ([images] if images else manifests)),
+        "n_failures": max(
+            m.facts.get("n_failures", 0) for m in ([images] if images else manifests)
+        ),
         "n_bytes": sum(manifest.n_bytes for manifest in manifests),
         "embeddings": images is not None,
         "logits": logits,  # heads

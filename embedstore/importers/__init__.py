@@ -1,0 +1,1 @@
+"""What others computed, brought into a store: tables, arrays and heads. No model, no torch."""

@@ -1,0 +1,92 @@
+"""A language model's answers."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from embedstore import schema
+from embedstore.errors import DatasetError, IdentityError, UnknownNameError
+from embedstore.importers.answers import import_answers
+from embedstore.importers.predictions import Target
+from embedstore.importers.tables import read_table
+from embedstore.store import Store
+from embedstore.store.maintenance import Selection, copy, remove
+from embedstore.store.verify import verify
+
+ROWS = [
+    {
+        "image": "3.png", "pred": "dog", "answer": "B", "raw_text": "B. A dog", "prompt": "Which?",
+        "options": ["cat", "dog"], "scores": [-2, -0.5],
+    },
+    {
+        "image": "1.jpg", "pred": None, "answer": None, "raw_text": "Both.", "prompt": "Which?",
+        "options": ["dog", "cat"], "scores": [-1, -1],
+    },
+]  # fmt: skip
+TARGET = Target("llava", "pets", protocol="options-2")
+
+
+def lines(rows) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_answers_keep_all_that_the_file_says(store, write):
+    report = import_answers(store, read_table(write("a.jsonl", lines(ROWS))), TARGET)
+    found = store.answers("llava", "pets", "options-2")
+    assert dict(found.schema) == dict(schema.ANSWERS)
+    assert found.rows() == [
+        (0, 0, "Which?", ["dog", "cat"], [-1.0, -1.0], None, None, "Both."),
+        (2, 0, "Which?", ["cat", "dog"], [-2.0, -0.5], 1, "B", "B. A dog"),
+    ]
+    outcomes = store.outcomes().collect()
+    assert outcomes["prediction"].to_list() == [None, None, 1, None]
+    assert outcomes["correct"].to_list() == [None, None, True, None]
+    assert outcomes["head"].unique().to_list() == ["options-2"]
+    assert "answers: null: order (the file has no such column)" not in report.notices
+    assert report.what == "llava on pets, protocol 'options-2': 2 answers"
+
+
+def test_lists_in_a_csv_are_json_and_lacking_columns_are_null(store, write):
+    rows = 'image,pred,response,options\n1.jpg,cat,A,"[""cat"", ""dog""]"\n'
+    report = import_answers(store, read_table(write("a.csv", rows)), TARGET)
+    found = store.answers("llava", "pets", "options-2")
+    assert found.rows() == [(0, 0, None, ["cat", "dog"], None, 0, "A", None)]
+    assert "answers: null: question, scores, text (the file has no such column)" in report.notices
+    wrong = read_table(write("b.csv", "image,pred,scores\n1.jpg,cat,high\n"))
+    with pytest.raises(DatasetError, match="holds String where scores are List.Float32.*as JSON"):
+        import_answers(store, wrong, Target("other", "pets", protocol="p"))
+
+
+def test_the_same_again_is_found_and_others_are_refused(store, write):
+    path = write("a.jsonl", lines(ROWS))
+    assert not import_answers(store, read_table(path), TARGET).already
+    assert import_answers(store, read_table(path), TARGET).already
+    other = read_table(write("b.jsonl", lines(ROWS[:1])))
+    with pytest.raises(IdentityError, match="other answers of 'llava' on 'pets' by .*remove them"):
+        import_answers(store, other, TARGET)
+    with pytest.raises(
+        UnknownNameError, match="unknown answers of .*'x'; choose one of: options-2"
+    ):
+        store.answers("llava", "pets", "x")
+    with pytest.raises(DatasetError, match="need a protocol; name it with --protocol"):
+        import_answers(store, other, Target("llava", "pets"))
+
+
+def test_answers_are_verified_copied_and_removed(store, write, tmp_path):
+    import_answers(store, read_table(write("a.jsonl", lines(ROWS))), TARGET)
+    target = Store.open(tmp_path / "copy", create=True)
+    copy(store, target)
+    assert target.answers("llava", "pets", "options-2").equals(
+        store.answers("llava", "pets", "options-2")
+    )
+    assert not verify(target.files)
+    table = target.files.path("models/llava/answers/pets/options-2/table.parquet")
+    table.write_bytes(b"?")
+    assert [p.file for p in verify(target.files)] == [
+        "models/llava/answers/pets/options-2/table.parquet"
+    ]
+    remove(store, Selection("llava", "pets"))
+    assert not store.files.path("models/llava/answers").exists()
+    assert not verify(store.files)
