@@ -7,20 +7,21 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from embedstore.datasets.readers import FolderReader, Reader
+from embedstore.datasets.access import is_remote, local_path
+from embedstore.datasets.classes import named_classes
+from embedstore.datasets.endings import ENDINGS
+from embedstore.datasets.readers import FolderReader, Reader, cannot_read
 from embedstore.datasets.sources import Listing, Source, source_kind
 from embedstore.errors import DatasetError
-from embedstore.prompts import ClassList, resolve_classes
+from embedstore.prompts import ClassList
 
-#: Endings by which a file is taken for a picture; what is inside decides whether it is one.
-ENDINGS = frozenset(
-    ".avif .bmp .gif .jp2 .jpeg .jpg .pbm .pgm .png .ppm .tif .tiff .webp".split()  # noqa: SIM905
-)
+#: A picture: its path's parts, bytes, time of change.
+Found = tuple[tuple[str, ...], int, int]
 
 
 @source_kind("folder")
 class FolderSource(Source):
-    """`folder:PATH`: pictures of a class below a folder of its name, at any depth; or flat.
+    """`folder:PATH` or `folder:URL`: a class's pictures below a folder of its name; or flat.
 
     Order is that of the relative paths, part by part. Class folders are classes in sorted order; if
     all are WordNet ids or all are ImageNet class names, they are known as those classes. Hidden
@@ -28,18 +29,16 @@ class FolderSource(Source):
     """
 
     def __init__(self, location: str) -> None:
-        self.root = Path(location).expanduser()
+        self.root = local_path(location)
         self.spec = f"folder:{location}"
 
     def reader(self) -> Reader:
         """Return a reader of files below the folder."""
-        return FolderReader(str(self.root))
+        return FolderReader(self.root)
 
     def listing(self) -> Listing:
         """List all pictures."""
-        if not self.root.is_dir():
-            raise DatasetError(f"there is no folder {self.root}; check the path after folder:")
-        files = self._files()
+        files, folders = self._files()
         if not files:
             raise DatasetError(
                 f"no pictures in {self.root}: nothing there ends in {', '.join(sorted(ENDINGS))}"
@@ -54,13 +53,9 @@ class FolderSource(Source):
                     f"class and are left out, such as {top[0][0][0]}"
                 )
                 files = [f for f in files if len(f[0]) > 1]
-            folders, empty = self._class_folders({f[0][0] for f in files})
+            empty = sorted(set(folders) - {f[0][0] for f in files})
             notices += [f"class {name!r} of {self.root} has no pictures" for name in empty]
-            classes = resolve_classes(folders) or ClassList(
-                "",
-                tuple(folders),
-                tuple(name.replace("_", " ") for name in folders),
-            )
+            classes = named_classes(folders)
             index = {name: i for i, name in enumerate(folders)}
         paths = ["/".join(parts) for parts, _, _ in files]
         return Listing(
@@ -73,28 +68,22 @@ class FolderSource(Source):
             notices=notices,
         )
 
-    def _files(self) -> list[tuple[tuple[str, ...], int, int]]:
-        """Return (path's parts, bytes, time of change) of every picture, in order."""
+    def _files(self) -> tuple[list[Found], list[str]]:
+        """Return what was found of every picture, in order, and the topmost folders, sorted."""
         try:
-            files = sorted(_pictures(self.root, ()), key=lambda f: f[0])
+            if is_remote(self.root):
+                files, folders = _below_url(self.root)
+            else:
+                files, folders = _below(Path(self.root))
         except OSError as error:
-            raise DatasetError(
-                f"cannot read {error.filename} ({error.strerror}); make it readable, or remove it"
-            ) from error
+            raise cannot_read(error.filename or self.root, error) from error
         for parts, _, _ in files:
             path = "/".join(parts)
             if not path.isascii() and path != path.encode(errors="replace").decode():
                 raise DatasetError(
                     f"the name of {path!r} in {self.root} is not UTF-8; rename that file or folder"
                 )
-        return files
-
-    def _class_folders(self, filled: set[str]) -> tuple[list[str], list[str]]:
-        """Return all class folders, sorted, and those of them without pictures."""
-        entries = [
-            e.name for e in os.scandir(self.root) if e.is_dir() and not e.name.startswith(".")
-        ]
-        return sorted(entries), sorted(set(entries) - filled)
+        return sorted(files, key=lambda f: f[0]), sorted(folders)
 
 
 def sample_ids(paths: list[str]) -> list[str]:
@@ -105,10 +94,26 @@ def sample_ids(paths: list[str]) -> list[str]:
     return [stem if counts[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
 
+def _below(root: Path) -> tuple[list[Found], set[str]]:
+    if not root.is_dir():
+        raise DatasetError(f"there is no folder {root}; check the path after folder:")
+    top = {e.name for e in os.scandir(root) if e.is_dir() and not e.name.startswith(".")}
+    return list(_pictures(root, ())), top
+
+
+def _below_url(url: str) -> tuple[list[Found], set[str]]:
+    from embedstore.datasets import remote
+
+    found = [(tuple(path.split("/")), *facts) for path, facts in remote.below(url)]
+    seen = [f for f in found if not any(part.startswith(".") for part in f[0])]
+    files = [f for f in seen if PurePosixPath(f[0][-1]).suffix.lower() in ENDINGS]
+    return files, {parts[0] for parts, _, _ in seen if len(parts) > 1}
+
+
 def _pictures(
     folder: Path, parts: tuple[str, ...], above: frozenset[str] = frozenset()
-) -> Iterator[tuple[tuple[str, ...], int, int]]:
-    """Yield (path's parts, bytes, time of change) of every picture below `folder`."""
+) -> Iterator[Found]:
+    """Yield every picture below `folder`."""
     real = os.path.realpath(folder)
     if real in above:  # a link that leads back up would never end
         return

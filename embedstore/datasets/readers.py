@@ -1,4 +1,7 @@
-"""Reading one picture: light enough for every decoding process to import."""
+"""Reading one picture: light enough for every decoding process to import.
+
+Readers are small, can be pickled, and hold no handle: what is open belongs to the process.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import os
 from dataclasses import dataclass
 from typing import Protocol
 
-from embedstore.errors import PictureError
+from embedstore.datasets import access
+from embedstore.errors import DatasetError, PictureError
 
 
 class Reader(Protocol):
@@ -18,14 +22,43 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FolderReader:
-    """Reads files below a folder."""
+    """Reads files below a folder, local or remote."""
 
     root: str
 
     def __call__(self, locator: str) -> bytes:
         """Return the file's bytes."""
         try:
-            with open(os.path.join(self.root, locator), "rb") as file:  # noqa: PTH118, PTH123
-                return file.read()
+            return access.read(access.joined(self.root, locator))
         except OSError as error:
-            raise PictureError("read", error.strerror or str(error)) from error
+            raise unreadable(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class RangeReader:
+    """Reads byte ranges of files below a folder; a locator is `FILE@START+BYTES`."""
+
+    root: str
+
+    def __call__(self, locator: str) -> bytes:
+        """Return the range's bytes."""
+        name, _, place = locator.rpartition("@")
+        start, _, n_bytes = place.partition("+")
+        try:
+            data = access.read_range(access.joined(self.root, name), int(start), int(n_bytes))
+        except OSError as error:
+            raise unreadable(error) from error
+        if len(data) < int(n_bytes):
+            raise PictureError("read", f"{name} ends within it: {len(data)} of {n_bytes} bytes")
+        return data
+
+
+def unreadable(error: OSError) -> PictureError:
+    """Return the failure of one picture that a file system's error means."""
+    return PictureError("read", error.strerror or str(error))
+
+
+def cannot_read(path: str, error: OSError) -> DatasetError:
+    """Return the end of a whole data set that a file system's error means."""
+    reason = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+    return DatasetError(f"cannot read {path}: {reason}; check the path, or make it readable")

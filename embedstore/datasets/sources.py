@@ -6,19 +6,19 @@ Dimensions: N samples, C classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import TypeVar
 
 import polars as pl
 
 from embedstore import schema
-from embedstore.accelerate import n_threads
 from embedstore.datasets.readers import Reader
 from embedstore.errors import EmbedStoreError, PictureError, UnknownNameError
 from embedstore.prompts import ClassList, imagenet
-from embedstore.store.contents import DatasetRecord, fingerprint
+from embedstore.store.datasets import DatasetRecord, fingerprint
 from embedstore.store.tables import table
 
 #: Hexadecimal digits of a picture's digest that are kept: 128 bits tell any two pictures apart.
@@ -36,6 +36,9 @@ class Listing:
     changed: Sequence[int]  # (N,) times of last change, nanoseconds
     classes: ClassList | None  # None without labels; its name empty where they are its own
     notices: Sequence[str] = field(default=())  # what the user should know
+    annotations: pl.DataFrame | None = None  # (N rows) columns that describe samples further
+    captions: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)  # (N,) by set
+    spaces: Sequence[str] = field(default=())  # label spaces to judge it in, besides its own
 
 
 class Source(ABC):
@@ -58,30 +61,34 @@ class Source(ABC):
         """Return what reads a picture by its path in the listing."""
 
 
+Opener = TypeVar("Opener", bound=Callable[[str], Source])
 _KINDS: dict[str, Callable[[str], Source]] = {}
 
 
-def source_kind(kind: str) -> Callable[[type[Source]], type[Source]]:
-    """Register a source under the word before the colon."""
+def source_kind(kind: str) -> Callable[[Opener], Opener]:
+    """Register what opens a source under the word before the colon."""
 
-    def register(cls: type[Source]) -> type[Source]:
+    def register(opener: Opener) -> Opener:
         if kind in _KINDS:
             raise EmbedStoreError(f"two sources are named {kind!r}; rename one")
-        _KINDS[kind] = cls
-        return cls
+        _KINDS[kind] = opener
+        return opener
 
     return register
 
 
 def open_source(spec: str) -> Source:
     """Return the source of a SPEC such as `folder:/data/pictures`."""
-    from embedstore.datasets import folder  # noqa: F401  registers itself
+    # each registers itself
+    from embedstore.datasets import folder, manifests, parquet, webdataset  # noqa: F401
 
     kind, colon, location = spec.partition(":")
     if not colon or not location:
         raise EmbedStoreError(
             f"data source {spec!r} names no kind; write it as KIND:LOCATION, such as folder:{spec}"
         )
+    if kind not in _KINDS:  # presets bring numba, 55 MB that no other listing needs
+        from embedstore.datasets.presets import source  # noqa: F401
     if kind not in _KINDS:
         raise UnknownNameError("kind of data source", kind, _KINDS)
     return _KINDS[kind](location)
@@ -139,6 +146,8 @@ def _digests(read: Reader, paths: Sequence[str], progress: Callable[[int], None]
             return sha256(read(path)).hexdigest()[:DIGEST_DIGITS]
         except PictureError:
             return ""  # the encoder meets it again and records why
+
+    from embedstore.accelerate import n_threads  # numba's 55 MB, which no listing needs
 
     digests: list[str] = []
     with ThreadPoolExecutor(n_threads()) as pool:

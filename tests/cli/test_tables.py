@@ -154,7 +154,7 @@ def test_info_on_half_deleted_models(call, store):
     rows = json.loads(call("info", "s", "--format", "json").stdout)
     assert [(r["model"], r["state"]) for r in rows] == [
         ("a", "model.json is missing"),
-        ("b", "no data set yet"),
+        *[("b", "embeddings are missing"), ("b", "finished")] * 2,  # two data sets; heads' logits
     ]
 
 

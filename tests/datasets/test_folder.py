@@ -94,7 +94,9 @@ def test_a_folder_that_cannot_be_read_is_an_error(tmp_path, monkeypatch):
         return real(path)
 
     monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(DatasetError, match=r"cannot read .*locked \(Permission denied\); make it"):
+    with pytest.raises(
+        DatasetError, match=r"cannot read .*locked: Permission denied; check the path, or make"
+    ):
         listing(tmp_path)
 
 
@@ -173,7 +175,7 @@ def test_a_name_that_is_not_utf8_is_an_error_that_shows_it(tmp_path):
 def test_sources_without_kind_or_of_unknown_kind():
     with pytest.raises(EmbedStoreError, match="names no kind; .*such as folder:/data/x"):
         open_source("/data/x")
-    with pytest.raises(UnknownNameError, match=r"kind of data source 'zip'; choose one of: folder"):
+    with pytest.raises(UnknownNameError, match=r"kind of data source 'zip'; .*folder"):
         open_source("zip:/data/x")
 
 
