@@ -35,7 +35,8 @@ clean:
 	touch $@
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml
-	$(BIN)/python -m pip install -q -e '.[encode,demo,dev]'
+	$(BIN)/python -m pip install -q -e '.[encode,demo,dev,remote]'
+	$(BIN)/python -m pip install -q --no-deps 'imagenet-x>=0.0.7'  # for its annotations; its code wants pandas
 	touch $@
 
 .venv/bench.stamp: .venv/dev.stamp

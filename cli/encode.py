@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import click
@@ -43,8 +42,10 @@ class _BarePatches(click.Command):
     "data",
     multiple=True,
     required=True,
-    metavar="NAME=SOURCE",
-    help="folder:PATH, a folder a class, or flat. May be repeated.",
+    metavar="[NAME=]SOURCE",
+    help="folder:PATH, webdataset:PATTERN.tar, parquet:PATTERN, csv:FILE, jsonl:FILE, or a preset "
+    "such as imagenet-a:PATH, which may stand without NAME (see embedstore data list). May be "
+    "repeated.",
 )
 @click.option(
     "--prompts",
@@ -54,7 +55,9 @@ class _BarePatches(click.Command):
     "may be repeated.  [default: openai-80]",
 )
 @click.option(
-    "--classes", metavar="FILE", help="A file of class names, instead of each data set's own."
+    "--classes",
+    metavar="imagenet|FILE",
+    help="What zero-shot heads choose among, instead of each data set's own classes.",
 )
 @click.option(
     "--precision",
@@ -111,7 +114,7 @@ def encode(store: str, format_: str, **arguments: Any) -> None:
     \b
     Examples:
       embedstore encode clip.store --model open_clip:ViT-B-32/laion2b_s34b_b79k \\
-          --data imagenet-a=folder:/data/imagenet-a --prompts openai-80
+          --data imagenet-a:/data/imagenet-a --prompts openai-80
       embedstore encode clip.store --model mine=open_clip:/models/my-clip \\
           --data pets=folder:/data/pets --prompts photo --prompts name
       embedstore encode clip.store --model timm:resnet50.a1_in1k --data v2=folder:/data/v2 --dry-run
@@ -142,6 +145,17 @@ def encode(store: str, format_: str, **arguments: Any) -> None:
         raise SystemExit(3)
 
 
+def _named_sources(text: str) -> list[tuple[str, str]]:
+    """Split NAME=SOURCE; a preset has a name of its own, or stands for several data sets."""
+    from embedstore.datasets.presets.source import named_sources
+
+    name, source = pair(text, "")
+    found = [(name, source)] if name else named_sources(source)
+    if not found:
+        raise click.BadParameter(f"{text!r} must be NAME=SOURCE")
+    return found
+
+
 def _request(
     models: tuple[str, ...],
     data: tuple[str, ...],
@@ -154,19 +168,19 @@ def _request(
     from embedstore.datasets.sources import open_source
     from embedstore.encode.request import Options, Request
     from embedstore.models import default_name
-    from embedstore.prompts import prompt_set, read_class_list
+    from embedstore.prompts import class_list, prompt_set
 
     if batch_size != "auto" and (not batch_size.isdigit() or int(batch_size) < 1):
         raise click.BadParameter(
             f"--batch-size {batch_size!r} is neither auto nor a whole number above 0"
         )
     named = [(name or default_name(spec), spec) for name, spec in (pair(m, "") for m in models)]
-    sources = [pair(d, None) for d in data]
+    sources = [named for text in data for named in _named_sources(text)]
     return Request(
         models=named,
         data=[(name, open_source(source)) for name, source in sources],
         prompts=[prompt_set(name) for name in prompts or ("openai-80",)],
-        classes=read_class_list(Path(classes)) if classes else None,
+        classes=class_list(classes) if classes else None,
         options=Options(
             batch_size=None if batch_size == "auto" else int(batch_size),
             compile=compile_,

@@ -137,6 +137,18 @@ def benchmark_sources(source: str) -> list[tuple[str, str]]:
     return found
 
 
+def named_sources(source: str) -> list[tuple[str, str]]:
+    """Return the name and the source of what a preset stands for; nothing for other sources.
+
+    `imagenet-a:PATH` is named after its preset; `imagenet-c:PATH` is all of its corruptions and
+    severities, each a data set.
+    """
+    kind = source.partition(":")[0]
+    if kind not in presets():
+        return []
+    return benchmark_sources(source) if preset(kind).corruptions else [(kind, source)]
+
+
 def _named(missing: list[str]) -> str:
     if not missing:
         return ""
