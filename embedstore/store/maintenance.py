@@ -21,7 +21,7 @@ from embedstore.store.manifest import (
 )
 from embedstore.store.patches import begun_layers
 from embedstore.store.plans import PLAN
-from embedstore.store.pointers import datasets_of, finished, write_pointer
+from embedstore.store.pointers import datasets_of, finished, write_pointer, written
 from embedstore.store.runs import BlockRun
 from embedstore.store.store import Store
 
@@ -63,8 +63,11 @@ def _run_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object,
     images = read_manifest(files, layout.images(model, dataset))
     common = (record["n_rows"], record["n_failures"])
     rows: list[tuple[object, ...]] = []
+    said = written(files, model, dataset)
     if images is not None:
         rows.append((model, dataset, None, *common, images.n_bytes, "finished"))
+    elif said is not None and said["embeddings"]:
+        rows.append((model, dataset, None, *common, 0, "embeddings are missing"))
     for head in sorted({*record["heads"], *files.folders(f"models/{model}/logits/{dataset}")}):
         logits = read_manifest(files, layout.logits(model, dataset, head))
         begun = files.exists(f"{layout.logits(model, dataset, head)}/{PLAN}")

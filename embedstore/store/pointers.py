@@ -36,13 +36,12 @@ def finished(files: LocalFiles, model: str, dataset: str) -> Record | None:
     manifests += layers.values()
     if not manifests:
         return None
+    counted = [images] if images else manifests
     return {
         "model": model,
         "dataset": dataset,
         "n_rows": manifests[0].facts["n_rows"],
-        "n_failures": max(
-            m.facts.get("n_failures", 0) for m in ([images] if images else manifests)
-        ),
+        "n_failures": max(m.facts.get("n_failures", 0) for m in counted),
         "n_bytes": sum(manifest.n_bytes for manifest in manifests),
         "embeddings": images is not None,
         "logits": logits,  # heads
@@ -60,17 +59,17 @@ def datasets_of(files: LocalFiles, model: str) -> list[str]:
 def write_pointer(files: LocalFiles, model: str, dataset: str) -> None:
     """Bring a run's pointer up to date, also while others finish other heads of it."""
     record = finished(files, model, dataset)
-    if record is None or _written(files, model, dataset) == record:
+    if record is None or written(files, model, dataset) == record:
         return
     while record is not None:
         files.replace(layout.pointer(model, dataset), write_record(record))
-        written, record = record, finished(files, model, dataset)
-        if written == record:
+        last, record = record, finished(files, model, dataset)
+        if last == record:
             return
 
 
-def _written(files: LocalFiles, model: str, dataset: str) -> Record | None:
-    """Return what the pointer says now; None where it is missing or damaged."""
+def written(files: LocalFiles, model: str, dataset: str) -> Record | None:
+    """Return what a run's pointer says now; None where it is missing or damaged."""
     key = layout.pointer(model, dataset)
     try:
         return read_record(files.read(key), key)

@@ -1,0 +1,1 @@
+"""What a store holds, written for other programs. No model, no torch."""
