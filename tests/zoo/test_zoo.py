@@ -185,7 +185,7 @@ def test_factors_are_the_known_ones():
         "n_parameters": 151_277_313,
         "patch": 32,
         "resolution": 224,
-        "training_distribution": "DataComp-medium",
+        "training_distribution": "DataComp",
         "training_samples": 14_000_000,
         "samples_seen": 128_000_000,
         "fine_tuning": "none",
