@@ -42,8 +42,8 @@ FAMILIES = {
 DISTRIBUTIONS = {
     "in1k": "ImageNet-1k", "in12k": "ImageNet-12k", "in21k": "ImageNet-21k",
     "in22k": "ImageNet-21k", "openai": "WIT", "laion400m": "LAION-400M", "laion2b": "LAION-2B",
-    "laiona": "LAION-Aesthetic", "datacomp1b": "DataComp-1B", "datacompxl": "DataComp-1B",
-    "dfn2b": "DFN-2B", "dfn5b": "DFN-5B", "merged2b": "Merged-2B", "webli": "WebLI",
+    "laiona": "LAION-Aesthetic", "datacomp1b": "DataComp", "datacompxl": "DataComp",
+    "dfn2b": "DFN", "dfn5b": "DFN", "merged2b": "Merged-2B", "webli": "WebLI",
     "yfcc15m": "YFCC15M", "cc12m": "CC12M", "lvd142m": "LVD-142M", "lvd1689m": "LVD-1689M",
     "m30m": "Merged-30M", "m38m": "Merged-38M", "ig1b": "IG-1B", "yfcc100m": "YFCC100M",
 }  # fmt: skip
