@@ -49,7 +49,7 @@ def accuracy(
         .agg(
             pl.col("n_samples", "n_left_out", "n_top1", "n_top5", "n_ranked").sum().cast(pl.Int64),
             mean_class_accuracy=(pl.col("n_top1") / pl.col("n_samples"))
-            .filter(pl.col("n_samples") > 0)
+            .filter((pl.col("n_samples") > 0) & pl.col("label").is_not_null())
             .mean(),
         )
     )

@@ -118,4 +118,5 @@ def _page(preset: Preset, facts: dict[str, Any]) -> str:
             said = f"{said:,}" if isinstance(said, int) else said
             lines += [] if said is None else [f"{key.replace('_', ' '):<19}{said}"]
     lines += ["", "A complete copy:", *(f"  {line}" for line in preset.tree.strip().splitlines())]
-    return "\n".join([*lines, "", f"  {facts['example']}"])
+    command, data = facts["example"].split(" --data ")
+    return "\n".join([*lines, "", f"  {command} \\", f"      --data {data}"])

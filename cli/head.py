@@ -117,6 +117,7 @@ def fit(
 
     recipe = _recipe(kind, settings)
     opened, maps = Store.open(store), _class_maps(spaces)
+    n_judged = 0
     with progress() as reporter:
         chosen = _chosen_models(opened, models, settings["train"], reporter.notice)
         if dry_run:
@@ -126,8 +127,10 @@ def fit(
             done = fit_head(opened, model, recipe, reporter.notice)
             said = "already there" if done.already else "fitted"
             reporter.notice(f"{model}: {done.head} is {said}")
-            _apply(opened, model, done.head, data, maps, reporter.notice)
-    click.echo(f"next: embedstore analyze accuracy {store} --heads {recipe.head_name}", err=True)
+            n_judged += _apply(opened, model, done.head, data, maps, reporter.notice)
+    if n_judged:
+        then = f"embedstore analyze accuracy {store} --heads {recipe.head_name}"
+        click.echo(f"next: {then}", err=True)
 
 
 @head.command("list", params=[store_argument()])
@@ -251,7 +254,8 @@ def _apply(
     data: str | None,
     maps: Sequence[ClassMap],
     notice: Callable[[str], None],
-) -> None:
+) -> int:
+    """Apply a head; return over how many data sets."""
     from fnmatch import fnmatchcase
 
     from embedstore.errors import UnknownNameError
@@ -274,6 +278,7 @@ def _apply(
         judged = apply_head(store, model, dataset, name, maps).judgements
         spaces = ", ".join(j.space.name for j in judged)
         notice(f"{model}: {name} on {dataset}, judged in {spaces}")
+    return len(datasets)
 
 
 def _show_effort(store: Store, models: Sequence[str], recipe: Recipe, format_: str) -> None:

@@ -83,16 +83,15 @@ def embeddings(
     """
     from cli.progress import progress
     from embedstore.importers.embeddings import import_embeddings, read_embeddings
+    from embedstore.importers.opening import opened
     from embedstore.prompts import class_list
-    from embedstore.store import Store
 
     given = read_embeddings(file, layout, array)
     named = class_list(classes) if classes else None
-    opened = Store.open(store, create=True)
-    with progress() as shown:
+    with opened(store) as target, progress() as shown:
         shown.begin(f"{model}: {dataset}", given.images.shape[0], unit="rows")
         report = import_embeddings(
-            opened, given, model, dataset, ids=ids, order=order, classes=named,
+            target, given, model, dataset, ids=ids, order=order, classes=named,
             advance=shown.advance,
         )  # fmt: skip
         shown.end()
@@ -139,23 +138,25 @@ def logits(
     from cli.progress import progress
     from embedstore.importers.logits import USUAL, Target, import_logits
     from embedstore.importers.matrices import read_matrix
+    from embedstore.importers.opening import opened
     from embedstore.prompts import class_list
-    from embedstore.store import Store
 
     matrix = read_matrix(file, array, USUAL, "logits")
     named = class_list(classes) if classes else None
-    opened = Store.open(store, create=True)
-    with progress() as shown:
+    with opened(store) as target, progress() as shown:
         shown.begin(f"{model}: {dataset}", matrix.shape[0], unit="rows")
         report = import_logits(
-            opened, matrix, Target(model, dataset, head), labels=labels, classes=named, ids=ids,
+            target, matrix, Target(model, dataset, head), labels=labels, classes=named, ids=ids,
             order=order, advance=shown.advance,
         )  # fmt: skip
         shown.end()
     say(report, f"embedstore analyze accuracy {store} --models {model}")
 
 
-@click.command(params=[store_argument()])
+@click.command(
+    params=[store_argument()],
+    short_help="Bring in a classifier over a model's embeddings, such as CoOp's.",
+)
 @model_option
 @file_option
 @click.option("--name", help="What to call the head.  [default: the file's name]")
@@ -191,14 +192,14 @@ def heads(
     """
     from embedstore.importers.arrays import open_arrays
     from embedstore.importers.heads import Parts, import_head
+    from embedstore.importers.opening import opened
     from embedstore.prompts import class_list
-    from embedstore.store import Store
 
     arrays = open_arrays(file)
     named = class_list(classes) if classes else None
-    opened = Store.open(store, create=True)
     parts, name = Parts(weights, bias, scale, normalize), name or file.name.partition(".")[0]
-    report = import_head(opened, arrays, model, name, parts=parts, classes=named)
+    with opened(store) as target:
+        report = import_head(target, arrays, model, name, parts=parts, classes=named)
     say(report, f"embedstore head apply {store} --model {model} --head {name} --data DATASET")
 
 

@@ -96,7 +96,10 @@ def predictions(
     )
 
 
-@click.command(params=[store_argument()])
+@click.command(
+    params=[store_argument()],
+    short_help="Bring in a language model's answers, as text and as outcomes.",
+)
 @model_option
 @dataset_option
 @file_option

@@ -47,17 +47,16 @@ def samples(
       embedstore import samples clip.store --dataset cue-conflict --layout cue-conflict \\
           --file resnet50.csv
     """
+    from embedstore.importers.opening import opened
     from embedstore.importers.samples import import_samples
     from embedstore.importers.tables import read_table
     from embedstore.prompts import class_list
-    from embedstore.store import Store
 
     table = read_table(file)
     named = class_list(classes) if classes else None
-    opened = Store.open(store, create=True)
-    say(
-        import_samples(
-            opened,
+    with opened(store) as target:
+        report = import_samples(
+            target,
             table,
             dataset,
             id_column=id_,
@@ -66,7 +65,7 @@ def samples(
             layout=layout,
             spaces=spaces,
         )
-    )
+    say(report)
 
 
 @click.command("annotations", params=[store_argument()])

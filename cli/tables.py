@@ -78,18 +78,47 @@ def _print(frame: pl.DataFrame, file: Any) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name, dtype in frame.schema.items():
+    cells = [[_cell(n, v) for v in column] for n, column in frame.to_dict().items()]
+    console = Console(file=file)
+    # A pipe has no width: let each row be one line, as grep would want it.
+    width = console.width if console.is_terminal else 10_000
+    widths = _widths(frame, cells, width)
+    for name, dtype, column_width in zip(frame.columns, frame.dtypes, widths, strict=True):
         table.add_column(
             name.replace("_", " "),
             justify="right" if dtype.is_numeric() else "left",
             overflow="fold",
+            width=column_width,
         )
-    for row in frame.iter_rows():
-        table.add_row(*(Text(_cell(n, v)) for n, v in zip(frame.columns, row, strict=True)))
-    console = Console(file=file)
-    # A pipe has no width: let each row be one line, as grep would want it.
-    width = console.width if console.is_terminal else 10_000
+    if widths[0] is not None:
+        table.padding = (0, 1, 0, 0)
+    for row in zip(*cells, strict=True):
+        table.add_row(*map(Text, row))
     Console(file=file, width=width).print(table)
+
+
+def _widths(frame: pl.DataFrame, cells: list[list[str]], width: int) -> list[int] | list[None]:
+    """Fold texts where all does not fit, long ones first; numbers and headings' words stay whole.
+
+    None: wide enough for all, or too narrow even for the numbers.
+    """
+    longest = [max(map(len, column), default=0) for column in cells]
+    whole = [max(n, len(name)) for n, name in zip(longest, frame.columns, strict=True)]
+    words = [max(map(len, name.split("_"))) for name in frame.columns]
+    if sum(whole) + 3 * len(whole) <= width:
+        return [None] * len(whole)
+    for limit in (14, 10, 6, 0):  # up to which a text stays whole; 0: headings are folded too
+        least = [
+            max(n if dtype.is_numeric() or n <= limit else 4, word if limit else 0)
+            for n, dtype, word in zip(longest, frame.dtypes, words, strict=True)
+        ]
+        room = width - sum(least) - 2 * len(least)
+        if room >= 0:
+            for _ in range(room):  # to where most is folded
+                gaps = [n - given for n, given in zip(longest, least, strict=True)]
+                least[gaps.index(max(gaps))] += max(gaps) > 0
+            return least
+    return [None] * len(whole)
 
 
 def _cell(name: str, value: object) -> str:

@@ -109,6 +109,9 @@ FACTORS = MappingProxyType(
     }
 )
 
+#: Columns that stand beside each other in a table of outcomes: annotations have other names.
+TAKEN = frozenset({*SAMPLES, *RUN, *FACTORS, *OUTCOMES})
+
 #: Top-1 and top-5 accuracy; bounds are 95 % Clopper-Pearson.
 ACCURACY = MappingProxyType(
     {

@@ -88,6 +88,8 @@ def expanded(pattern: str) -> list[str]:
 
     `{000..146}` counts, with the zeros; `{a,b}` lists; then `*`, `?` and `[...]` match files.
     """
+    if _is_literal(pattern):
+        return [local_path(pattern)]
     paths: set[str] = set()
     for path in _braces(local_path(pattern)):
         paths.update(_matches(path) if glob.has_magic(path) else [path])
@@ -96,9 +98,16 @@ def expanded(pattern: str) -> list[str]:
 
 def folder_of(pattern: str) -> str:
     """Return the folder above the first part of a pattern that stands for many."""
-    fixed = re.split(r"[*?\[{]", local_path(pattern), maxsplit=1)[0]
+    fixed = local_path(pattern)
+    if not _is_literal(pattern):
+        fixed = re.split(r"[*?\[{]", fixed, maxsplit=1)[0]
     folder, slash, _ = fixed.rpartition("/")
     return folder or slash
+
+
+def _is_literal(pattern: str) -> bool:
+    """Whether it is a file's own name, brackets and all."""
+    return not is_remote(pattern) and os.path.isfile(local_path(pattern))  # noqa: PTH113
 
 
 def _matches(pattern: str) -> list[str]:

@@ -54,8 +54,15 @@ def labelled(
     Raises
     ------
     DatasetError
-        If a label is out of range, no class of the list, or has two names.
+        If a label is a list, out of range, no class of the list, or has two names.
     """
+    if labels.dtype.is_nested():
+        raise DatasetError(
+            f"labels in column {labels.name!r} of {where} are {labels.dtype}, where a picture has "
+            "one; rename the column"
+        )
+    if labels.dtype.is_float():  # how pandas writes whole numbers with gaps
+        labels = labels.fill_nan(None)
     labels = labels.cast(pl.String).str.strip_chars()
     labels = labels.set(labels == "", None)
     present = labels.drop_nulls()
@@ -96,7 +103,7 @@ def classes_file(folder: str) -> list[str] | None:
         raise cannot_read(path, error) from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8; save it as UTF-8") from error
-    lines = [line.strip() for line in text.strip().splitlines()]
+    lines = [line.strip() for line in text.strip().split("\n")]
     if "" in lines or len(set(lines)) < len(lines):
         raise DatasetError(f"{path} has an empty or a repeated line; write each class once")
     return lines

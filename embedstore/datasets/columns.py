@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+if TYPE_CHECKING:
+    import polars as pl
 
 T = TypeVar("T")
 
@@ -54,3 +57,8 @@ class Column(Sequence[T]):
     def __repr__(self) -> str:
         shown = ", ".join(map(repr, self[:3]))
         return f"Column({shown}{', ...' if self.n_rows > 3 else ''}; {self.n_rows} values)"
+
+
+def of_series(series: pl.Series) -> Column[Any]:
+    """Return the column of a series' values."""
+    return Column(len(series), lambda part: series[part].to_list())

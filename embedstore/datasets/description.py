@@ -86,7 +86,7 @@ def described(
 def _texts(column: pl.Series, where: str) -> list[list[str]]:
     if column.dtype in (pl.String, pl.Null):
         return [[text] if text else [] for text in column]
-    if column.dtype == pl.List(pl.String):
+    if column.dtype in (pl.List(pl.String), pl.List(pl.Null)):
         return [[text for text in texts or [] if text] for texts in column.to_list()]
     raise DatasetError(
         f"column {column.name!r} of {where} holds {column.dtype} where captions are texts or lists "
@@ -95,7 +95,7 @@ def _texts(column: pl.Series, where: str) -> list[list[str]]:
 
 
 def _annotations(table: pl.DataFrame, where: str) -> tuple[pl.DataFrame | None, list[str]]:
-    taken = [c for c in table.columns if c in schema.SAMPLES]
+    taken = [c for c in table.columns if c in schema.TAKEN]
     nested = [c for c, t in table.schema.items() if t.is_nested() or t in (pl.Binary, pl.Object)]
     notices = []
     if taken:

@@ -88,17 +88,22 @@ class FolderSource(Source):
 
 def sample_ids(paths: list[str]) -> list[str]:
     """Relative paths without their endings; where two would be equal, both keep theirs."""
-    stems = [str(PurePosixPath(path).with_suffix("")) for path in paths]
+    stems = [_stem(path) for path in paths]
     counts = Counter(stems)
     counts.update(paths)  # a.jpg beside a.jpg.png: the stem of one is the whole of the other
     return [stem if counts[stem] == 1 else path for stem, path in zip(stems, paths, strict=True)]
 
 
+def _stem(path: str) -> str:
+    parsed = PurePosixPath(path)
+    return str(parsed.with_suffix("")) if parsed.name else path
+
+
 def _below(root: Path) -> tuple[list[Found], set[str]]:
     if not root.is_dir():
         raise DatasetError(f"there is no folder {root}; check the path after folder:")
-    top = {e.name for e in os.scandir(root) if e.is_dir() and not e.name.startswith(".")}
-    return list(_pictures(root, ())), top
+    top = {e.name for e in os.scandir(root) if _is_folder(e) and not e.name.startswith(".")}
+    return list(pictures_below(root)), top
 
 
 def _below_url(url: str) -> tuple[list[Found], set[str]]:
@@ -110,21 +115,28 @@ def _below_url(url: str) -> tuple[list[Found], set[str]]:
     return files, {parts[0] for parts, _, _ in seen if len(parts) > 1}
 
 
-def _pictures(
-    folder: Path, parts: tuple[str, ...], above: frozenset[str] = frozenset()
+def pictures_below(
+    folder: Path, parts: tuple[str, ...] = (), above: frozenset[str] = frozenset()
 ) -> Iterator[Found]:
-    """Yield every picture below `folder`."""
+    """Yield every picture below `folder`, hidden ones left out, their paths behind `parts`."""
     real = os.path.realpath(folder)
     if real in above:  # a link that leads back up would never end
         return
     for entry in list(os.scandir(folder)):  # read to its end, it is closed
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            yield from _pictures(Path(entry.path), (*parts, entry.name), above | {real})
+        if _is_folder(entry):
+            yield from pictures_below(Path(entry.path), (*parts, entry.name), above | {real})
         elif PurePosixPath(entry.name).suffix.lower() in ENDINGS:
             stat = _stat(entry)
             yield (*parts, entry.name), stat.st_size, stat.st_mtime_ns
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def _stat(entry: os.DirEntry[str]) -> os.stat_result:

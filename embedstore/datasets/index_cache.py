@@ -21,7 +21,7 @@ from typing import Any
 from embedstore.datasets import access
 
 #: Of what indexes hold; another version is another entry.
-VERSION = 1
+VERSION = 2
 
 #: Bytes by name, or anything that shows its own: an array.
 Parts = Mapping[str, Any]
@@ -67,7 +67,7 @@ def _keep(entry: Path, parts: Parts) -> None:
             for view in views.values():
                 file.write(view)
         Path(aside).replace(entry)
-    except OSError:
+    except BaseException:
         Path(aside).unlink(missing_ok=True)
         raise
     for old in entry.parent.glob(f"{entry.name.partition('-')[0]}-*"):

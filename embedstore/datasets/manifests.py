@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import json
 import zlib
 from abc import abstractmethod
 from collections import Counter
@@ -18,6 +19,7 @@ import polars as pl
 
 from embedstore.datasets import access
 from embedstore.datasets.classes import classes_file
+from embedstore.datasets.columns import of_series
 from embedstore.datasets.description import IDS, LABELS, NAMES, caption_sets, described
 from embedstore.datasets.folder import sample_ids
 from embedstore.datasets.readers import FolderReader, Reader, cannot_read
@@ -73,7 +75,7 @@ class ManifestSource(Source):
         return Listing(
             sample_ids=ids,
             paths=paths,
-            labels=found.labels.to_list(),
+            labels=of_series(found.labels),
             n_bytes=n_bytes,
             changed=changed,
             classes=found.classes,
@@ -184,7 +186,20 @@ class JsonLinesSource(ManifestSource):
 
     def table(self, data: bytes) -> pl.DataFrame:
         """Return the rows."""
-        return pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+        table = pl.read_ndjson(io.BytesIO(data), infer_schema_length=None)
+        for column in caption_sets(table.columns):
+            if table[column].dtype == pl.String and table[column].str.starts_with("[").any():
+                self._refuse_lists_as_texts(data, column)
+        return table
+
+    def _refuse_lists_as_texts(self, data: bytes, column: str) -> None:
+        """Refuse lists that Polars has made texts of, since other lines have texts."""
+        for number, line in enumerate(data.split(b"\n"), start=1):
+            if line.strip() and isinstance(json.loads(line).get(column), list):
+                raise DatasetError(
+                    f"line {number} of {self.path} has a list in {column!r} where others have a "
+                    "text; write lists of texts in all of them"
+                )
 
 
 def _merged(table: pl.DataFrame, where: str) -> pl.DataFrame:

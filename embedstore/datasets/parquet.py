@@ -8,10 +8,11 @@ import polars as pl
 
 from embedstore.datasets import access
 from embedstore.datasets.classes import classes_file
+from embedstore.datasets.columns import of_series
 from embedstore.datasets.description import IDS, described
 from embedstore.datasets.folder import sample_ids
 from embedstore.datasets.parquet_files import opened
-from embedstore.datasets.parquet_index import parquet_index
+from embedstore.datasets.parquet_index import OWN, parquet_index
 from embedstore.datasets.readers import Reader, unreadable
 from embedstore.datasets.sources import Listing, Source, source_kind
 from embedstore.errors import DatasetError, PictureError
@@ -45,18 +46,18 @@ class ParquetSource(Source):
         rows, classes = self._rows()
         rows = self._with_ids(rows)
         column = next((c for c in (*LABELS, *classes) if c in rows.columns), None)
-        own = [c for c in rows.columns if c.startswith("_")]
+        own = [c for c in rows.columns if c.startswith(OWN)]
         table = rows.drop(*own, *IDS, strict=False)
         if column in classes:  # Hugging Face writes -1 where there is none
             table = table.with_columns(pl.col(column).replace(-1, None))
         names = classes.get(column or "") or classes_file(self.root)
         found = described(table, self.location, names, column)
         return Listing(
-            sample_ids=rows["_id"].to_list(),
-            paths=rows["_locator"].to_list(),
-            labels=found.labels.to_list(),
-            n_bytes=rows["_n_bytes"].to_list(),
-            changed=rows["_changed"].to_list(),
+            sample_ids=of_series(rows[f"{OWN}id"]),
+            paths=of_series(rows[f"{OWN}locator"]),
+            labels=of_series(found.labels),
+            n_bytes=of_series(rows[f"{OWN}n_bytes"]),
+            changed=of_series(rows[f"{OWN}changed"]),
             classes=found.classes,
             notices=found.notices,
             annotations=found.annotations,
@@ -68,36 +69,38 @@ class ParquetSource(Source):
         paths = access.expanded(self.location)
         if not paths:
             raise DatasetError(f"no file matches {self.location}; check the pattern")
-        frames: list[pl.DataFrame] = []
-        classes: dict[str, list[str]] = {}
-        for path in paths:
-            name = access.relative(self.root, path)
-            rows, classes = parquet_index(path)
-            row, width = pl.col("_row").cast(pl.String), len(str(rows.height))
-            stem = pl.lit(f"{name.removesuffix('.parquet')}/") + row.str.zfill(width)
-            frames.append(rows.with_columns(_locator=pl.lit(f"{name}@") + row, _stem=stem))
+        found = [parquet_index(path) for path in paths]
+        names = [access.relative(self.root, path) for path in paths]
         try:
-            rows = pl.concat(frames, how="vertical_relaxed")
+            rows = _stacked([_located(rows, n) for (rows, _), n in zip(found, names, strict=True)])
         except pl.exceptions.PolarsError as error:
             raise DatasetError(
                 f"the files of {self.location} differ in their columns; name those of one split"
             ) from error
+        classes = found[0][1]
+        for path, (_, others) in zip(paths, found, strict=True):
+            if others != classes:
+                raise DatasetError(
+                    f"{path} names other classes than {paths[0]}; name the files of one data set"
+                )
         if rows.is_empty():
             raise DatasetError(f"{self.location} holds no rows; check the pattern")
         return rows, classes
 
     def _with_ids(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Return the rows with their ids: a column's, else the paths', else the rows'."""
-        columns = [c for c in MAYBE_IDS if c in rows.columns and rows[c].n_unique() == rows.height]
-        columns = [*(c for c in IDS if c in rows.columns), *columns]
+        single = [c for c, kind in rows.schema.items() if not kind.is_nested()]
+        columns = [c for c in MAYBE_IDS if c in single and _tells_apart(rows[c])]
+        columns = [*(c for c in IDS if c in single), *columns]
+        own_id = f"{OWN}id"
         if columns:
             ids = rows[columns[0]].cast(pl.String)
-            _refuse_repeats(ids, rows["_locator"], self.location)
-            return rows.with_columns(_id=ids)
-        paths = rows["_path"] if "_path" in rows.columns else None
-        if paths is None or paths.has_nulls() or paths.is_duplicated().any():
-            return rows.with_columns(_id="_stem")
-        return rows.with_columns(_id=pl.Series(sample_ids(paths.to_list())))
+            _refuse_repeats(ids, rows[f"{OWN}locator"], self.location)
+            return rows.with_columns(ids.alias(own_id))
+        path = f"{OWN}path"
+        if path not in rows.columns or not _tells_apart(rows[path]) or (rows[path] == "").any():
+            return rows.with_columns(pl.col(f"{OWN}stem").alias(own_id))
+        return rows.with_columns(pl.Series(own_id, sample_ids(rows[path].to_list())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class ParquetReader:
         name, _, row = locator.rpartition("@")
         path = access.joined(self.root, name)
         try:
-            data = opened(path, access.size_and_change(path)).picture(int(row))
+            data = opened(path).picture(int(row))
         except (OSError, ArrowException, ValueError, DatasetError) as error:
             if isinstance(error, OSError) and error.strerror:
                 raise unreadable(error) from error
@@ -122,6 +125,25 @@ class ParquetReader:
         if data is None:
             raise PictureError("read", "null in place of a picture")
         return data
+
+
+def _stacked(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of all files, whose columns may come in any order."""
+    columns = frames[0].columns
+    frames = [f.select(columns) if set(f.columns) == set(columns) else f for f in frames]
+    return pl.concat(frames, how="vertical_relaxed")
+
+
+def _located(rows: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Return the rows of a file with their locators, and what may be their ids."""
+    row, width = pl.col(f"{OWN}row").cast(pl.String), len(str(rows.height))
+    locator = pl.lit(f"{name}@") + row
+    stem = pl.lit(f"{name.removesuffix('.parquet')}/") + row.str.zfill(width)
+    return rows.with_columns(locator.alias(f"{OWN}locator"), stem.alias(f"{OWN}stem"))
+
+
+def _tells_apart(values: pl.Series) -> bool:
+    return not values.has_nulls() and values.n_unique() == len(values)
 
 
 def _refuse_repeats(ids: pl.Series, locators: pl.Series, where: str) -> None:

@@ -130,21 +130,17 @@ def _kept_whole(pictures: Pictures) -> frozenset[bytes]:
 
     All keys between two of the same stem begin with it, so that neighbours give each case away.
     """
-    groups: list[list[tuple[bytes, str]]] = []
+    whole: set[bytes] = set()
     group: list[tuple[bytes, str]] = []
     common = b"\0"  # what all keys of a group begin with
     for shard, row in pictures.places():
         key = shard.index.key(row)
         if not key.startswith(common):
             if len(group) > 1:
-                groups.append(group)
+                whole |= _whole_of(group)
             group, common = [], stem(key) + b"."
         group.append((key, shard.name))
-    groups.append(group)
-    whole: set[bytes] = set()
-    for one in groups:
-        whole |= _whole_of(one)
-    return frozenset(whole)
+    return frozenset(whole | _whole_of(group))
 
 
 def _whole_of(group: list[tuple[bytes, str]]) -> set[bytes]:

@@ -109,7 +109,8 @@ def describe(
         The data set.
     known
         What the store has under that name: where its listing (paths, sizes, times of change) is the
-        same, the pictures are not read again, the record is returned as it is, and no samples.
+        same, and the classes, the pictures are not read again, the record is returned as it is, and
+        no samples.
     progress
         Called with the count of pictures read since the last call.
     """
@@ -140,7 +141,7 @@ def describe(
     return record, samples
 
 
-def _digests(read: Reader, paths: Sequence[str], progress: Callable[[int], None]) -> list[str]:
+def _digests(read: Reader, paths: Sequence[str], progress: Callable[[int], None]) -> pl.Series:
     def digest(path: str) -> str:
         try:
             return sha256(read(path)).hexdigest()[:DIGEST_DIGITS]
@@ -149,17 +150,18 @@ def _digests(read: Reader, paths: Sequence[str], progress: Callable[[int], None]
 
     from embedstore.accelerate import n_threads  # numba's 55 MB, which no listing needs
 
-    digests: list[str] = []
+    digests = [pl.Series(dtype=pl.String)]
     with ThreadPoolExecutor(n_threads()) as pool:
         for start in range(0, len(paths), 512):
             part = paths[start : start + 512]
-            digests += pool.map(digest, part)
+            digests.append(pl.Series(list(pool.map(digest, part)), dtype=pl.String))
             progress(len(part))
-    return digests
+    return pl.concat(digests)
 
 
 def _signature(listing: Listing) -> str:
-    digest = sha256()
+    named = listing.classes and (listing.classes.ids, listing.classes.names)  # labels count them
+    digest = sha256(repr(named).encode("utf-8", "surrogatepass"))
     rows = zip(listing.paths, listing.labels, listing.n_bytes, listing.changed, strict=True)
     for row in rows:
         digest.update(repr(row).encode("utf-8", "surrogatepass"))

@@ -28,6 +28,8 @@ COMPRESSED = {
 }
 #: Longest name or pax header that is read, bytes.
 LONGEST = 1 << 20
+#: Most digits of a number in a pax header: Python refuses to convert thousands.
+DIGITS = 20
 
 
 @dataclass(slots=True)
@@ -136,7 +138,7 @@ class Walk:
         records = {}
         while data:
             length, _, rest = data.partition(b" ")
-            if not length.isdigit() or not len(length) < int(length) <= len(data):
+            if not _is_number(length) or not len(length) < int(length) <= len(data):
                 raise DatasetError(
                     f"a pax header after {self.last!r} in {self.path} is damaged; fetch it again"
                 )
@@ -144,7 +146,7 @@ class Walk:
             if key in (b"path", b"size") or key.startswith(b"GNU.sparse"):
                 records[key.decode("ascii", "replace")] = self._text(value)
             data = data[int(length) :]
-        if not records.get("size", "0").isdigit():
+        if not _is_number(records.get("size", "0").encode()):
             raise DatasetError(
                 f"the size of the member after {self.last!r} in {self.path} is no number; fetch it "
                 "again"
@@ -157,6 +159,10 @@ class Walk:
                 f"member {name!r} of {self.path} points out of the archive, which no data set "
                 "needs; do not trust it, or pack it again with relative paths"
             )
+
+
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) <= DIGITS
 
 
 def _number(header: bytes, start: int, stop: int) -> int:

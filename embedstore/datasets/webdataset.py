@@ -17,7 +17,7 @@ import polars as pl
 
 from embedstore.datasets import access
 from embedstore.datasets.classes import classes_file, named_classes
-from embedstore.datasets.columns import Column
+from embedstore.datasets.columns import SLICE, Column, of_series
 from embedstore.datasets.description import LABELS, Description, caption_sets, described
 from embedstore.datasets.endings import ENDINGS
 from embedstore.datasets.readers import RangeReader, Reader, cannot_read
@@ -26,6 +26,9 @@ from embedstore.datasets.sources import Listing, Source, source_kind
 from embedstore.datasets.tar_index import tar_index
 from embedstore.errors import DatasetError
 from embedstore.prompts import ClassList
+
+#: A column that keeps rows whose records are empty.
+ROW = "embedstore.row"
 
 
 @source_kind("webdataset")
@@ -58,7 +61,7 @@ class WebDatasetSource(Source):
         notices = _passed_over(shards)
         found = self._described(pictures)
         classes = found.classes if found else None
-        labels: Sequence[int | None] = found.labels.to_list() if found else ()
+        labels: Sequence[int | None] = of_series(found.labels) if found else ()
         if classes is None:
             pictures, labels, classes, more = _by_folder(pictures, self.location)
             found = found and self._described(pictures)
@@ -103,10 +106,14 @@ class WebDatasetSource(Source):
         sidecars = pl.concat(texts)
         if sidecars.is_empty():
             return None
+        _refuse_repeats(sidecars)
         stems = pictures.column(lambda shard, row: (shard.name, spoken(stem(shard.index.key(row)))))
-        table = pl.DataFrame(list(stems), schema=["shard", "stem"], orient="row")
+        table = pl.concat(
+            pl.DataFrame(stems[i : i + SLICE], schema=["shard", "stem"], orient="row")
+            for i in range(0, len(stems), SLICE)
+        )
         for ending, column in ((".json", "record"), (".cls", "class"), (".txt", "caption")):
-            of_kind = sidecars.filter(pl.col("ending") == ending).unique(["shard", "stem"])
+            of_kind = sidecars.filter(pl.col("ending") == ending)
             of_kind = of_kind.select("shard", "stem", pl.col("text").alias(column))
             table = table.join(of_kind, on=["shard", "stem"], how="left", maintain_order="left")
         records = _records(table, self.location)
@@ -121,11 +128,7 @@ def _records(table: pl.DataFrame, where: str) -> pl.DataFrame:
     """Return the fields of `.json`, with what `.cls` and `.txt` say in the place of theirs."""
     fields: dict[str, pl.Series] = {}
     if table["record"].null_count() < table.height:
-        rows = [
-            _record(text, name, where)
-            for text, name in zip(table["record"], table["stem"], strict=True)
-        ]
-        fields = pl.DataFrame(rows, infer_schema_length=None, strict=False).to_dict()
+        fields = _parsed(table, where).to_dict()
     if table["class"].null_count() < table.height:
         fields = {name: column for name, column in fields.items() if name not in LABELS}
         fields["label"] = table["class"]
@@ -136,13 +139,33 @@ def _records(table: pl.DataFrame, where: str) -> pl.DataFrame:
     return pl.DataFrame(fields)
 
 
+def _parsed(table: pl.DataFrame, where: str) -> pl.DataFrame:
+    """Return the fields of all records, a part of them Python objects at a time."""
+    frames = []
+    try:
+        for part in table.select("record", "stem").iter_slices(SLICE):
+            rows = [{ROW: None} | _record(text, stem, where) for text, stem in part.iter_rows()]
+            frames.append(pl.DataFrame(rows, infer_schema_length=None, strict=False))
+        return pl.concat(frames, how="diagonal_relaxed").drop(ROW)
+    except (pl.exceptions.PolarsError, TypeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise DatasetError(
+            f"the .json of {where} make no table: {reason}; let each field hold values of one kind"
+        ) from error
+
+
+def _refuse_repeats(sidecars: pl.DataFrame) -> None:
+    repeated = sidecars.filter(pl.struct("shard", "stem", "ending").is_duplicated())
+    if repeated.height:
+        name, ending, shard = repeated.select("stem", "ending", "shard").row(0)
+        raise DatasetError(f"{name}{ending} is more than once in {shard}; pack it once")
+
+
 def _record(text: str | None, stem: str, where: str) -> dict[str, Any]:
     try:
         value = {} if text is None else json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DatasetError(
-            f"{stem}.json in {where} is no JSON: {error.msg} in line {error.lineno}; pack it again"
-        ) from error
+    except (ValueError, RecursionError) as error:
+        raise DatasetError(f"{stem}.json in {where} is no JSON: {error}; pack it again") from error
     if not isinstance(value, dict):
         raise DatasetError(f"{stem}.json in {where} is no JSON object; pack it again")
     return value
@@ -169,7 +192,8 @@ def _by_folder(
         pictures, tops = replace(pictures, rows=pictures.rows[tops >= 0]), tops[tops >= 0]
     filled = [top.decode() for top in numbers]
     names = sorted({*filled, *(name for s in pictures.shards for name in s.index.folders)})
-    notices += [f"class {n!r} of {where} has no pictures" for n in names if n not in set(filled)]
+    empty = sorted({*names} - {*filled})
+    notices += [f"class {name!r} of {where} has no pictures" for name in empty]
     labels = np.array([names.index(top) for top in filled], np.int32)[tops]
     return (
         pictures,

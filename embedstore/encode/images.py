@@ -242,7 +242,10 @@ class ImagePass:
         if self.patches:
             record = self.run.block_record(number)
             assert record is not None, "it was committed just now"
-            self._write_patches(number, block, [Failure(*f) for f in record["failures"]])
+            # Another worker may have read what failed here: its embeddings count, our patches not.
+            failures = {f.row: f for f in block.failures}
+            failures |= {f.row: f for f in (Failure(*f) for f in record["failures"])}
+            self._write_patches(number, block, sorted(failures.values()))
 
     def _write_patches(self, number: int, block: Block, failures: Sequence[Failure]) -> None:
         for patches, values in zip(self.patches, block.patches, strict=True):

@@ -73,17 +73,14 @@ def register(
     progress.begin(f"reading {name}", len(listing.paths))
     record, samples = describe(name, source, listing, known, progress.advance)
     progress.end()
+    captions = {caption_set(c, name): texts for c, texts in listing.captions.items() if any(texts)}
     if samples is not None:
-        record = replace(
-            record,
-            spaces=tuple(listing.spaces),
-            captions=tuple(caption_set(captions, name) for captions in listing.captions),
-        )
+        record = replace(record, spaces=tuple(listing.spaces), captions=tuple(captions))
         save_dataset(store.files, record, samples)
     if listing.annotations is not None and listing.annotations.width:
         save_annotations(store.files, name, SOURCE, listing.annotations, {"source": source.spec})
-    for captions, texts in listing.captions.items():
-        save_captions(store.files, caption_set(captions, name), name, texts)
+    for text_set, texts in captions.items():
+        save_captions(store.files, text_set, name, texts)
     return Dataset(record, store.samples(name), source)
 
 

@@ -33,6 +33,8 @@ _WRITERS: dict[str, Callable[[Chosen, str], Export]] = {
     "heads": heads.heads,
 }
 _BY_ENDING = {".json": results.CLIP_BENCHMARK}
+#: Endings that say what is inside: no file of another kind is written under them.
+_MEANT = {*(f".{f}" for formats in FORMATS.values() for f in formats), ".json", ".jsonl", ".xlsx"}
 
 
 def format_of(what: str, format_: str | None, path: Path) -> str:
@@ -46,6 +48,11 @@ def format_of(what: str, format_: str | None, path: Path) -> str:
     if what not in FORMATS:
         raise UnknownNameError("thing to export", what, FORMATS)
     said = _BY_ENDING.get(path.suffix, path.suffix[1:])
+    if format_ is None and path.suffix in _MEANT and said not in FORMATS[what]:
+        raise EmbedStoreError(
+            f"{what} cannot be written as {path.suffix[1:]}, as {path} ends; choose one of: "
+            f"{', '.join(FORMATS[what])}, with --format or as the ending"
+        )
     if format_ is None:
         return said if said in FORMATS[what] else FORMATS[what][0]
     if format_ not in FORMATS[what]:

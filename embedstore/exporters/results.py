@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import polars as pl
 
-from embedstore import analysis
+from embedstore import analysis, zoo
 from embedstore.errors import EmbedStoreError
 from embedstore.exporters.files import Advance, Export, Job
 from embedstore.exporters.selection import Chosen, refuse_nothing
@@ -81,11 +81,10 @@ def _record(store: Store, row: dict[str, Any]) -> dict[str, Any]:
 
 def _names(spec: str, name: str) -> tuple[str, str]:
     """Return what open_clip calls architecture and weights; else the store's name alone."""
-    kind, _, rest = spec.partition(":")
+    known = zoo.find(spec.partition("?")[0])  # a folder's path looks alike
+    kind, _, rest = known["spec"].partition(":") if known else ("", "", "")
     architecture, slash, weights = rest.partition("/")
-    if kind == "open_clip" and slash and architecture and "/" not in weights:
-        return architecture, weights.partition("?")[0]
-    return name, ""
+    return (architecture, weights) if kind == "open_clip" and slash else (name, "")
 
 
 def _write(record: dict[str, Any], file: IO[bytes], advance: Advance) -> None:

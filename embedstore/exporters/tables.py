@@ -70,9 +70,7 @@ def write_table(frame: pl.LazyFrame, format_: str, file: IO[bytes], advance: Adv
         frame.sink_parquet(file)
     else:
         columns = frame.collect_schema()
-        texts = [
-            _json(name, dtype) for name, dtype in columns.items() if isinstance(dtype, pl.List)
-        ]
+        texts = [_json(name) for name, dtype in columns.items() if dtype.is_nested()]
         frame.with_columns(texts).sink_csv(file)
     advance(file.tell())
 
@@ -97,11 +95,8 @@ def _outcomes(store: Store, run: OutcomeRun) -> pl.LazyFrame:
     )
 
 
-def _json(name: str, dtype: pl.DataType) -> pl.Expr:
-    quoted = getattr(dtype, "inner", None) == pl.String
-    element = pl.element().cast(pl.String)
-    if quoted:
-        escaped = element.str.replace_all("\\", "\\\\", literal=True)
-        element = '"' + escaped.str.replace_all('"', '\\"', literal=True) + '"'
-    joined = pl.col(name).list.eval(element).list.join(", ")
-    return ("[" + joined + "]").alias(name)
+def _json(name: str) -> pl.Expr:
+    """Write what a cell of CSV cannot hold as JSON; Polars does so with structs alone."""
+    wrapped = pl.struct(pl.col(name).alias("v")).struct.json_encode()
+    text = wrapped.str.strip_prefix('{"v":').str.strip_suffix("}")
+    return pl.when(pl.col(name).is_not_null()).then(text).alias(name)

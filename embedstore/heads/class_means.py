@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +53,10 @@ def fit_class_means(
         If there is only one class, or labels and embeddings do not fit.
     NonFiniteError
         If an embedding holds NaN or infinity.
+    EmbedStoreError
+        If there is no such metric, or the scale is not positive.
     """
+    _check_settings(metric, scale)
     x, y = checked(embeddings, labels, len(class_ids))
     return class_means([(y, x)], class_ids, metric, scale)
 
@@ -87,6 +90,13 @@ def class_means(
     return Head(names, (2 * means).astype(np.float32), bias, scale=scale)
 
 
+def _check_settings(metric: str, scale: float) -> None:
+    if metric not in get_args(Metric):
+        raise UnknownNameError("metric", metric, get_args(Metric))
+    if not 0 < scale < np.inf:
+        raise EmbedStoreError(f"--scale {scale} is not positive; try --scale 1")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassMean(Fitted):
     """A nearest-class-mean head. Confidences are those of `scale`; predictions need none."""
@@ -97,10 +107,7 @@ class ClassMean(Fitted):
 
     def __post_init__(self) -> None:
         Fitted.__post_init__(self)
-        if self.metric not in ("cosine", "euclidean"):
-            raise UnknownNameError("metric", self.metric, ("cosine", "euclidean"))
-        if not self.scale > 0:
-            raise EmbedStoreError(f"--scale {self.scale} is not positive; try --scale 1")
+        _check_settings(self.metric, self.scale)
 
     def split(self, samples: Training) -> Split:
         """Take all: nothing is to be chosen."""

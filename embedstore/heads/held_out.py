@@ -18,9 +18,11 @@ import polars as pl
 
 from embedstore.heads.stored import head_record, load_fitted
 from embedstore.labels import ClassMap, Judgement, Labels, judgement, judgements
-from embedstore.store import Store
+from embedstore.store import Store, layout
 from embedstore.store.contents import committed
 from embedstore.store.datasets import DatasetRecord
+from embedstore.store.manifest import MANIFEST
+from embedstore.store.pointers import datasets_of
 
 Bool = npt.NDArray[np.bool_]
 
@@ -81,14 +83,19 @@ def hold_out(judged: Judgement, seen: Bool) -> Judgement:
 
 
 def judgeable(store: Store, model: str, head: str) -> list[str]:
-    """Return the encoded data sets that hold a label to judge the head by."""
-    class_ids = head_record(store, model, head)["class_ids"]
+    """Return the data sets, encoded or with the head's logits, that hold a label to judge it by."""
+    record = head_record(store, model, head)
+    encoded = committed(store.files, f"models/{model}/images")
     found = []
-    for dataset in committed(store.files, f"models/{model}/images"):
-        own = judgements(class_ids, store.dataset(dataset), store.samples(dataset))
+    for dataset in datasets_of(store.files, model):
+        logits = store.files.exists(f"{layout.logits(model, dataset, head)}/{MANIFEST}")
+        if not logits and (record["native"] or dataset not in encoded):
+            continue
+        own = judgements(record["class_ids"], store.dataset(dataset), store.samples(dataset))
         fair = fair_judgements(store, model, head, dataset, own)
         failed = np.zeros(store.dataset(dataset).n_samples, np.bool_)
-        failed[store.failures(model, dataset)["row"].to_numpy()] = True
+        if dataset in encoded:
+            failed[store.failures(model, dataset)["row"].to_numpy()] = True
         left = [hold_out(j, failed).labels for j in fair if j.space.labelled]
         if any((labels.classes >= 0).any() for labels in left):
             found.append(dataset)

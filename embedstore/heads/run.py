@@ -15,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from embedstore import schema
-from embedstore.errors import IdentityError
+from embedstore.errors import IdentityError, NonFiniteError
 from embedstore.heads.head import Head
 from embedstore.heads.outcomes import is_finished, outcome_table, save_outcomes
 from embedstore.kernels.half import narrow, widen
@@ -24,6 +24,7 @@ from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
 from embedstore.store.outcomes import OutcomeRun
 from embedstore.store.plans import Plan
+from embedstore.store.records import digest_of_record
 from embedstore.store.runs import Arrays, BlockRun, Failure
 from embedstore.store.shards import lay_out
 from embedstore.store.tables import from_parquet, to_parquet
@@ -106,6 +107,11 @@ class HeadRun:
             (B, C) the model's own logits, for a native head.
         failures
             Samples without logits, where these come without embeddings, whose run says why.
+
+        Raises
+        ------
+        NonFiniteError
+            If logits hold NaN or infinity, also of classes that no label space has.
         """
         failed = np.isnan(embeddings[:, 0])
         if native is None:
@@ -115,6 +121,7 @@ class HeadRun:
             logits = np.where(failed[:, None], np.float32(np.nan), native)
         start, _ = self.run.plan.rows(block)
         centred, maximum = narrow(logits)
+        _refuse_non_finite(maximum, failed, start)
         tables = {
             _table_name(judged): to_parquet(outcome_table(judged(logits, start, failed)))
             for judged in self.judgements
@@ -183,4 +190,15 @@ def _digest(store: Store, model: str, head: str) -> str:
 
 
 def _table_name(judgement: Judgement) -> str:
-    return f"outcomes-{judgement.space.name}"
+    """Name a block's table: a space that is defined anew between two calls is another one."""
+    return f"outcomes-{judgement.space.name}-{digest_of_record(judgement.record())[:8]}"
+
+
+def _refuse_non_finite(maximum: F32, failed: npt.NDArray[np.bool_], start: int) -> None:
+    """Name the first row whose largest logit, (B,), is NaN, as that of any NaN, or infinite."""
+    bad = np.flatnonzero(~np.isfinite(maximum) & ~failed)
+    if bad.size:
+        raise NonFiniteError(
+            f"the logits of row {start + bad[0]} hold NaN or infinity; check the model and its "
+            "precision on that picture, or record the picture as failed"
+        )

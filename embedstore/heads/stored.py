@@ -16,7 +16,13 @@ from embedstore.heads.head import Cache, Head
 from embedstore.schema import ArraySchema
 from embedstore.store import Store, layout
 from embedstore.store.contents import array_files, load_array
-from embedstore.store.manifest import Manifest, commit, read_checked, read_manifest
+from embedstore.store.manifest import (
+    FileEntry,
+    Manifest,
+    commit,
+    read_checked,
+    read_manifest,
+)
 from embedstore.store.names import checked_name
 from embedstore.store.records import Record, read_record, write_record
 from embedstore.store.tables import from_parquet, table, to_parquet
@@ -44,7 +50,7 @@ def save_head(
     origin: Mapping[str, Any] | None = None,
     fitted: pl.DataFrame | None = None,
 ) -> Manifest:
-    """Commit a head, or find it committed with the same bytes.
+    """Commit a head, or find it committed: of equal origins, or without any of equal weights.
 
     Parameters
     ----------
@@ -83,10 +89,12 @@ def save_head(
     contents = {"head.json": write_record(body), **contents}
     manifest = commit(store.files, layout.head(model, name), "head", contents)
     data = read_checked(store.files, layout.head(model, name), "head.json", manifest)
-    if data != contents["head.json"]:
+    entries = {key: FileEntry.of(value) for key, value in contents.items()}
+    if data != contents["head.json"] or (not origin and entries != manifest.files):
         raise IdentityError(
-            f"model {model!r} has another head named {name!r} in the store (other classes, scale "
-            f"or origin); give this model another name, --model NAME=SPEC, or your prompts' file"
+            f"model {model!r} has another head named {name!r} in the store (other classes, scale, "
+            "weights or origin); give this model another name, --model NAME=SPEC, or your prompts' "
+            "file"
         )
     return manifest
 

@@ -84,7 +84,8 @@ class WiseFT(Recipe):
 
     def inputs(self, store: Store, model: str) -> dict[str, str]:
         """Digests of the two heads."""
-        return {name: head_digest(store, model, name) for name in (self.start, self.end)}
+        names = {"start digest": self.start, "end digest": self.end}
+        return {key: head_digest(store, model, name) for key, name in names.items()}
 
     def effort(self, store: Store, model: str) -> Effort:
         """Two heads in memory, and the new one."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 
+from embedstore import schema
 from embedstore.errors import DatasetError, UnknownNameError
 from embedstore.importers.matching import USUAL, Match, by_order, match
 from embedstore.importers.report import Report
@@ -95,9 +96,9 @@ def save_columns(
     origin
         What a record keeps of where they are from.
     """
-    kept = [c for c in frame.get_columns() if c.dtype not in (pl.Binary, pl.Object)]
+    kept = [_flat(c) for c in frame.get_columns() if _is_kept(c.dtype)]
     left_out = [c for c in frame.columns if c not in {k.name for k in kept}]
-    notices = [f"column {c!r} is left out: annotations are no bytes" for c in left_out]
+    notices = [f"column {c!r} is left out: annotations are values or lists" for c in left_out]
     if not kept:
         return False, notices
     simple = [typed(column) for column in kept]
@@ -107,6 +108,16 @@ def save_columns(
     already = name in annotation_names(store.files, dataset)
     save_annotations(store.files, dataset, name, pl.DataFrame(simple), origin)
     return already, notices
+
+
+def _is_kept(dtype: pl.DataType) -> bool:
+    inner = dtype.inner if isinstance(dtype, pl.List | pl.Array) else dtype
+    return not inner.is_nested() and inner not in (pl.Binary, pl.Object)
+
+
+def _flat(column: pl.Series) -> pl.Series:
+    """Return a column, arrays of one length as lists of any."""
+    return column.arr.to_list() if isinstance(column.dtype, pl.Array) else column
 
 
 def dataset_of(store: Store, dataset: str) -> pl.DataFrame:
@@ -129,12 +140,14 @@ def dataset_of(store: Store, dataset: str) -> pl.DataFrame:
 
 def _refuse_taken(store: Store, dataset: str, name: str, columns: Sequence[str]) -> None:
     there = annotation_names(store.files, dataset)
-    taken = [] if name in there else [c for c in columns if c in store.samples(dataset).columns]
-    if taken:
-        raise DatasetError(
-            f"data set {dataset!r} has a column {taken[0]!r} already; tell the two apart with "
-            "--prefix, or choose others with --columns"
-        )
+    others = () if name in there else store.samples(dataset).columns
+    for column in columns:
+        if column in others or column in schema.TAKEN:
+            whose = f"data set {dataset!r}" if column in others else "the store's outcomes"
+            raise DatasetError(
+                f"column {column!r} is one of {whose} already; tell the two apart with --prefix, "
+                "or choose others with --columns"
+            )
 
 
 def _values(table: Table, columns: Sequence[str] | None) -> pl.DataFrame:

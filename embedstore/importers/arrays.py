@@ -117,6 +117,29 @@ def widened(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return (values["bfloat16"].astype(np.uint32) << 16).view(np.float32)
 
 
+def decoded(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return texts that are held as bytes as texts, from UTF-8; others as they are."""
+    return np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
+
+
+def one_text_a_row(path: Path, meant: str) -> tuple[str, npt.NDArray[Any]]:
+    """Read a .npy of texts or whole numbers, such as ids or labels: its digest, (R,).
+
+    Raises
+    ------
+    DatasetError
+        If it holds anything else; `meant` says in words what is needed.
+    """
+    file = open_arrays(path)
+    array = next(iter(file.arrays.values())).array
+    if array.ndim != 1 or array.dtype.kind not in "iuUS":
+        raise DatasetError(
+            f"{path} holds {array.dtype} of shape {array.shape}; {meant} are one text or whole "
+            "number for each row: write numpy.save(FILE, numpy.array(VALUES, dtype=str))"
+        )
+    return file.digest, decoded(np.array(array))
+
+
 def map_array(
     file: IO[bytes], offset: int, shape: tuple[int, ...], dtype: np.dtype[Any], order: str = "C"
 ) -> Mapped:

@@ -103,7 +103,7 @@ def read_decisions(
     if "confidence" in used:
         confidences = numbers(frame[used["confidence"]], where)
         _check_confidences(confidences, ids, said.is_not_null(), where, allow_missing=allow_missing)
-        confidences = confidences.fill_nan(None)
+        confidences = confidences.fill_nan(None).clip(upper_bound=1)
     return Decisions(ids, said.set(no_class, None), no_class, confidences, used)
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import polars as pl
 
 from embedstore import schema
-from embedstore.errors import DatasetError, IdentityError, NonFiniteError, UnknownNameError
+from embedstore.errors import DatasetError, NonFiniteError, UnknownNameError
 from embedstore.importers.annotations import dataset_of
 from embedstore.importers.captions import captions_of, import_captions
 from embedstore.importers.clip_retrieval import (
@@ -30,7 +30,7 @@ from embedstore.importers.matrices import I64, Floats, Matrix, read_matrix
 from embedstore.importers.models import imported_model
 from embedstore.importers.report import Report
 from embedstore.importers.rows import Ids, below_one_folder, find_ids, match_rows, row_numbers
-from embedstore.importers.samples import import_samples
+from embedstore.importers.samples import import_samples, listing_of
 from embedstore.importers.tables import Table
 from embedstore.prompts import ClassList
 from embedstore.store import Store, layout
@@ -39,7 +39,6 @@ from embedstore.store.datasets import DatasetRecord
 from embedstore.store.names import checked_name
 from embedstore.store.plans import Plan
 from embedstore.store.pointers import write_pointer
-from embedstore.store.records import read_record, write_record
 from embedstore.store.runs import BlockRun, Failure
 from embedstore.store.shards import lay_out
 
@@ -136,8 +135,10 @@ def import_embeddings(
     if dataset not in store.datasets and found is not None:
         notices += _made(store, dataset, found, classes)
     samples = dataset_of(store, dataset)["sample_id"]
+    if found is not None:
+        _keep_captions(store, dataset, found)
     matched = match_rows(given.images, found, samples, order, dataset)
-    _record_model(store, model, given.images)
+    imported_model(store, model, embedding_dim=given.images.shape[1], origin=given.images.origin)
     rows = row_numbers(matched)
     run = _planned(store, model, store.dataset(dataset), given.images, rows)
     already = run.manifest is not None
@@ -176,24 +177,15 @@ def _made(store: Store, dataset: str, ids: Ids, classes: ClassList | None) -> li
         classes=classes,
         captions=[name] if any(captions) else [],
     )
-    if any(captions):
-        save_captions(store.files, name, dataset, captions)
     return [f"made of {ids.table.path.name}: {report.what}", *report.notices]
 
 
-def _record_model(store: Store, name: str, images: Matrix) -> None:
-    """Record the model; one that is known by logits or predictions alone learns its D now."""
-    dim = images.shape[1]
-    found = imported_model(store, name, embedding_dim=dim, origin=images.origin)
-    if found.embedding_dim == 0:
-        key = layout.model_record(name)
-        body = read_record(store.files.read(key), key)
-        store.files.replace(key, write_record({**body, "embedding_dim": dim}))
-    elif found.embedding_dim != dim:
-        raise IdentityError(
-            f"model {name!r} has embeddings of {found.embedding_dim} numbers in the store, "
-            f"{images.path} of {dim}; give these another name: --model NAME"
-        )
+def _keep_captions(store: Store, dataset: str, ids: Ids) -> None:
+    """Keep the captions that a data set was made with; a stopped import may have left them out."""
+    record = store.dataset(dataset)
+    if record.captions and record.listing == listing_of(ids.table):
+        texts = captions_of(ids.table.select([CAPTION])[CAPTION])
+        save_captions(store.files, record.captions[0], dataset, texts)
 
 
 def _planned(

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from embedstore.errors import DatasetError, IdentityError, NonFiniteError
 from embedstore.heads.head import Head
-from embedstore.heads.stored import head_record, save_head
-from embedstore.importers.arrays import ArrayFile, widened
+from embedstore.heads.stored import head_record, load_head, save_head
+from embedstore.importers.arrays import ArrayFile, decoded, widened
 from embedstore.importers.models import imported_model
 from embedstore.importers.report import Report
 from embedstore.prompts import ClassList, imagenet
@@ -84,7 +84,7 @@ def import_head(
         scale=_scale(file, parts),
         normalize=_normalize(file, parts),
     )
-    if model not in store.models:
+    if not dim:
         imported_model(store, model, embedding_dim=weights.shape[1], origin=file.origin)
     already = name in store.heads(model)
     origin = {"kind": "imported", **file.origin}
@@ -136,36 +136,36 @@ def _bias(file: ArrayFile, parts: Parts, n_classes: int) -> F32 | None:
 
 
 def _scale(file: ArrayFile, parts: Parts) -> float:
-    if parts.scale is not None:
-        return parts.scale
-    said = _fact(file, "scale")
-    if said is not None:
-        return float(said)
-    log = _fact(file, "logit_scale")
+    said = _number(file, "scale") if parts.scale is None else parts.scale
+    log = _number(file, "logit_scale") if said is None else None
     if log is not None:
         raise DatasetError(
-            f"{file.path} has logit_scale {float(log):g}, perhaps a logarithm as CLIP keeps it; "
-            f"give --scale {np.exp(float(log)):.6g} if it is, else --scale {float(log):g}"
+            f"{file.path} has logit_scale {log:g}, perhaps a logarithm as CLIP keeps it; give "
+            f"--scale {np.exp(log):.6g} if it is, else --scale {log:g}"
         )
-    return 1.0
+    scale = 1.0 if said is None else said
+    if not 0 < scale < np.inf:
+        raise DatasetError(
+            f"the scale of {file.path} is {scale:g}, and logits are multiplied by a number above "
+            "0; give it with --scale"
+        )
+    return scale
 
 
 def _normalize(file: ArrayFile, parts: Parts) -> bool:
-    said = parts.normalize if parts.normalize is not None else _fact(file, "normalize")
-    if said is None:
+    said = _fact(file, "normalize") if parts.normalize is None else str(parts.normalize)
+    known = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+    if said is None or said.lower() not in known:
+        what = "does not say" if said is None else f"says {said!r} of"
         raise DatasetError(
-            f"{file.path} does not say whether embeddings are brought to unit length first; give "
+            f"{file.path} {what} whether embeddings are brought to unit length first; give "
             "--normalize (CoOp, MaPLe, zero-shot weights) or --no-normalize (a plain linear layer)"
         )
-    return said in (True, "true", "True", "1") or (isinstance(said, float) and bool(said))
+    return known[said.lower()]
 
 
 def _class_ids(file: ArrayFile, classes: ClassList | None, n_classes: int) -> tuple[str, ...]:
-    ids = None if classes is None else classes.ids
-    if ids is None and "class_ids" in file.texts:
-        ids = tuple(json.loads(file.texts["class_ids"]))
-    if ids is None and "class_ids" in file.arrays:
-        ids = tuple(map(str, file.arrays["class_ids"].array))
+    ids = _said_ids(file) if classes is None else classes.ids
     if ids is None and n_classes == len(imagenet().ids):
         ids = imagenet().ids
     if ids is None or len(ids) != n_classes:
@@ -177,13 +177,48 @@ def _class_ids(file: ArrayFile, classes: ClassList | None, n_classes: int) -> tu
     return ids
 
 
-def _fact(file: ArrayFile, name: str) -> float | str | None:
+def _said_ids(file: ArrayFile) -> tuple[str, ...] | None:
+    """Return the class ids that the file itself names, if it does."""
+    found: Any = None
+    if "class_ids" in file.texts:
+        found = _json(file.texts["class_ids"])
+    elif "class_ids" in file.arrays:
+        found = decoded(file.arrays["class_ids"].array).tolist()
+    else:
+        return None
+    ids = tuple(map(str, found)) if isinstance(found, list) else ()
+    if not ids or len(set(ids)) < len(ids):
+        raise DatasetError(
+            f"class_ids of {file.path} are no list of different ids; mend it there, or give "
+            "--classes imagenet or --classes FILE"
+        )
+    return ids
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _fact(file: ArrayFile, name: str) -> str | None:
     """Return what the file says besides weights: a text of safetensors, or an array of one."""
     if name in file.texts:
         return file.texts[name]
     if name in file.arrays and file.arrays[name].array.size == 1:
-        return float(widened(file.arrays[name].array).reshape(()))
+        return str(decoded(widened(file.arrays[name].array)).reshape(()).item())
     return None
+
+
+def _number(file: ArrayFile, name: str) -> float | None:
+    said = _fact(file, name)
+    try:
+        return None if said is None else float(said)
+    except ValueError as error:
+        raise DatasetError(
+            f"{name} of {file.path} is {said!r}, no number; give it with --scale"
+        ) from error
 
 
 def _floats(file: ArrayFile, name: str) -> F32:
@@ -193,24 +228,33 @@ def _floats(file: ArrayFile, name: str) -> F32:
             f"array {name!r} of {file.path} holds {values.dtype}, where a head has floats; name "
             "another, or convert it"
         )
-    narrowed: F32 = values.astype(np.float32)
+    with np.errstate(over="ignore"):  # what float32 does not hold is refused below
+        narrowed: F32 = values.astype(np.float32)
     if not np.isfinite(narrowed).all():
         row = int(np.argwhere(~np.isfinite(narrowed))[0][0])
         raise NonFiniteError(
-            f"array {name!r} of {file.path} holds NaN or infinity in row {row} (counted from 0); "
-            "check what trained it"
+            f"array {name!r} of {file.path} holds NaN, infinity or what float32 does not hold in "
+            f"row {row} (counted from 0); check what trained it"
         )
     return narrowed
+
+
+def _equal(a: F32 | None, b: F32 | None) -> bool:
+    return (a is None) == (b is None) and np.array_equal(np.asarray(a), np.asarray(b))
 
 
 def _refuse_another(
     store: Store, model: str, name: str, head: Head, origin: dict[str, str]
 ) -> None:
     found: dict[str, Any] = head_record(store, model, name)
+    there = load_head(store, model, name)
     same = (
-        found["class_ids"] == list(head.class_ids)
-        and (found["scale"], found["normalize"]) == (float(head.scale), head.normalize)
+        there.class_ids == head.class_ids
+        and (there.scale, there.normalize) == (float(head.scale), head.normalize)
         and found["origin"] == origin
+        # One file may hold several heads: which arrays were meant, only their numbers say.
+        and _equal(there.weights, head.weights)
+        and _equal(there.bias, head.bias)
     )
     if not same:
         raise IdentityError(

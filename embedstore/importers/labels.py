@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from embedstore.errors import DatasetError
 from embedstore.importers.annotations import ORDERS
-from embedstore.importers.arrays import open_arrays
+from embedstore.importers.arrays import one_text_a_row
 from embedstore.importers.classes import class_indices, class_texts
-from embedstore.importers.matching import USUAL, Match
+from embedstore.importers.matching import USUAL, Match, match, without_ending
 from embedstore.importers.rows import Ids
 from embedstore.importers.samples import USUAL_LABELS
 from embedstore.importers.tables import Table, read_table, texts
@@ -63,6 +62,41 @@ def read_labels(path: Path, n_rows: int) -> LabelFile:
     name = next((c for c in USUAL if c in table.columns), None)
     ids = None if name is None else Ids(table, name, texts(frame[name], str(path)))
     return LabelFile(table, class_texts(frame[column], str(path)), column, ids)
+
+
+def in_order_of(file: LabelFile, ids: Ids | None) -> LabelFile:
+    """Bring labels that have ids of their own into the order of the rows' ids.
+
+    Parameters
+    ----------
+    file
+        The labels.
+    ids
+        Of the rows; None where nothing but the labels' file says what they are.
+
+    Raises
+    ------
+    DatasetError
+        If the two files do not have the same ids.
+    """
+    if file.ids is None or ids is None:
+        return file
+    table, where = file.table, str(file.table.path)
+    theirs, ours = without_ending(file.ids.values), without_ending(ids.values)
+    rows = match(theirs, ours, where, ids.table.path.name).rows
+    if rows.null_count():
+        raise DatasetError(
+            f"{where} has no label for {ids.values.filter(rows.is_null())[0]!r} of "
+            f"{ids.table.path}; leave it empty there, or take its column {file.ids.column!r} out "
+            "if its rows are in the same order"
+        )
+    frame = table.select(table.columns)[rows]
+    return LabelFile(
+        replace(table, lazy=frame.lazy()),
+        file.labels.gather(rows),
+        file.column,
+        replace(file.ids, values=file.ids.values.gather(rows)),
+    )
 
 
 def numbered(labels: LabelFile, ids: Ids | None = None) -> Table:
@@ -146,14 +180,8 @@ def _said_ids(file: LabelFile, columns: ClassList) -> pl.Series:
 
 def _opened(path: Path) -> Table:
     if path.suffix == ".npy":
-        file = open_arrays(path)
-        array = file.arrays[""].array
-        if array.ndim != 1 or array.dtype.kind not in "iuU":
-            raise DatasetError(
-                f"{path} holds {array.dtype} of shape {array.shape}; labels are one whole number "
-                "for each row: write such an array"
-            )
-        return Table(path, file.digest, pl.LazyFrame({_LABEL: np.array(array)}), (_LABEL,))
+        digest, values = one_text_a_row(path, "labels")
+        return Table(path, digest, pl.LazyFrame({_LABEL: values}), (_LABEL,))
     if path.suffix == ".txt":
         lines = file_text(path).removesuffix("\n").split("\n")
         digest = sha256(path.read_bytes()).hexdigest()

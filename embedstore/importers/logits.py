@@ -20,6 +20,7 @@ from embedstore.importers.classes import INTEGER
 from embedstore.importers.embeddings import STAGE, input_digests, refuse_non_finite
 from embedstore.importers.labels import (
     LabelFile,
+    in_order_of,
     numbered,
     order_by_labels,
     read_labels,
@@ -100,7 +101,10 @@ def import_logits(
     checked_name("model", target.model)
     checked_name("head", target.head)
     file = None if labels is None else read_labels(labels, logits.shape[0])
-    found = find_ids(logits, ids) or (file.ids if file else None)
+    found = find_ids(logits, ids)
+    if file is not None:
+        file = in_order_of(file, found)
+        found = found or file.ids
     notices = []
     made = target.dataset not in store.datasets and file is not None
     if made:

@@ -144,7 +144,7 @@ def match(ids: pl.Series, samples: Sequence[str] | pl.Series, where: str, datase
     if lost.all():
         raise DatasetError(
             f"no id of {where}, such as {ids[0]!r}, is a sample of data set {dataset!r}, such as "
-            f"{pl.Series(samples)[0]!r}; name another column with --id, or another data set"
+            f"{pl.Series(samples)[0]!r}; name another column of ids, or another data set"
         )
     return matched
 

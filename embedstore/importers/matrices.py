@@ -21,6 +21,7 @@ from embedstore.importers.arrays import (
     BFLOAT16,
     ArrayFile,
     Mapped,
+    decoded,
     map_array,
     open_arrays,
     widened,
@@ -152,7 +153,7 @@ def _chosen(file: ArrayFile, name: str | None, usual: Sequence[str]) -> Matrix:
 def _described(file: ArrayFile, n_rows: int) -> Table | None:
     """Return arrays of one text or whole number a row, such as ids, as a table."""
     columns = {
-        name: pl.Series(name, np.char.decode(a, "utf-8") if a.dtype.kind == "S" else np.array(a))
+        name: pl.Series(name, decoded(np.array(a)))
         for name, a in ((n, part.array) for n, part in file.arrays.items())
         if a.shape == (n_rows,) and a.dtype.kind in "USiu"
     }

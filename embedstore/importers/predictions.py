@@ -19,7 +19,7 @@ from embedstore.importers.annotations import dataset_of
 from embedstore.importers.classes import class_indices
 from embedstore.importers.decisions import Columns, Decisions, file_layout, read_decisions
 from embedstore.importers.matching import Match, match
-from embedstore.importers.models import imported_model
+from embedstore.importers.models import imported_model, spec_notices
 from embedstore.importers.outcomes import Said, followed, said_outcomes
 from embedstore.importers.report import Report
 from embedstore.importers.tables import Table
@@ -116,9 +116,10 @@ def save_decisions(store: Store, table: Table, target: Target, decisions: Decisi
     matched = match(decisions.ids, samples["sample_id"], where, record.name)
     said = _gathered(decisions, indices, matched)
     judged = _judgements(target, record, samples)
-    imported_model(store, target.model, spec=target.spec, origin=table.origin)
+    model = imported_model(store, target.model, spec=target.spec, origin=table.origin)
     facts = _facts(table, target, decisions, matched, record.fingerprint)
     already, notices = True, _notices(table, target, decisions, matched)
+    notices += spec_notices(model, target.spec)
     for one in judged:
         place = followed(one, len(record.class_ids))
         if place is None:

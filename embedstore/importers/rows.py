@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from embedstore.errors import DatasetError
 from embedstore.importers.annotations import ORDERS
-from embedstore.importers.arrays import open_arrays
+from embedstore.importers.arrays import one_text_a_row
 from embedstore.importers.matching import USUAL, Match, by_order, checked_ids, match, without_ending
 from embedstore.importers.matrices import I64, Matrix
 from embedstore.importers.tables import Table, read_table, texts
@@ -92,15 +91,9 @@ def read_ids(given: str) -> tuple[Table, str | None]:
     if path.suffix == ".txt":
         return _lines(path, "sample_id"), column
     if path.suffix == ".npy":
-        file = open_arrays(path)
-        array = file.arrays[""].array
-        if array.ndim != 1 or array.dtype.kind not in "Uiu":
-            raise DatasetError(
-                f"{path} holds {array.dtype} of shape {array.shape}; ids are one text each: write "
-                "numpy.save(FILE, numpy.array(ids, dtype=str))"
-            )
-        frame = pl.LazyFrame({"sample_id": np.array(array)})
-        return Table(path, file.digest, frame, ("sample_id",)), column
+        digest, values = one_text_a_row(path, "ids")
+        frame = pl.LazyFrame({"sample_id": values})
+        return Table(path, digest, frame, ("sample_id",)), column
     return read_table(path), column
 
 
@@ -148,13 +141,22 @@ def row_numbers(matched: Match) -> I64:
 def relative_to(ids: pl.Series, samples: pl.Series) -> pl.Series:
     """Take off the folders that stand before what the data set calls its samples: (R,) -> (R,)."""
     known = set(samples)
+    root = _folders_before(ids, known)
+    if not root:
+        return ids
+    relative = ids.str.strip_prefix(root)
+    # Below two such folders, one sample may have a row in each: neither is preferred.
+    return ids if _folders_before(ids.filter(relative == ids), known) else relative
+
+
+def _folders_before(ids: pl.Series, known: set[str]) -> str:
+    """Return the folders before the first id that is known without them; "" if there are none."""
     for path in without_ending(ids.head(_LOOKED_AT)):
         parts = path.split("/")
         for depth in range(len(parts)):
             if "/".join(parts[depth:]) in known:
-                root = "/".join(parts[:depth])
-                return ids.str.strip_prefix(f"{root}/") if root or depth else ids
-    return ids
+                return "".join(f"{part}/" for part in parts[:depth])
+    return ""
 
 
 def below_one_folder(ids: pl.Series) -> pl.Series:

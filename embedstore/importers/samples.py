@@ -109,10 +109,10 @@ def _columns(
     paths = checked_ids(texts(frame[ids], where), where)
     labels = [None] * len(paths) if label is None else class_texts(frame[label], where)
     rest = frame.drop({ids, label or ids})
-    taken = [column for column in rest.columns if column in schema.SAMPLES]
+    taken = [column for column in rest.columns if column in schema.TAKEN]
     notices = [f"column {c!r} is left out: the store has its own; rename it to keep" for c in taken]
     if label is None:
-        notices.append("no column of labels: name one with --label, if there is one")
+        notices.append("no column of labels: import samples takes one with --label")
     elif label_column is None:
         notices.append(f"labels are in column {label!r}")
     rows = pl.DataFrame(
@@ -160,9 +160,14 @@ def _record(
         class_names=classes.names,
         n_samples=samples.height,
         fingerprint=fingerprint(samples, classes.ids),
-        listing=f"sha256:{table.digest}",
+        listing=listing_of(table),
         spaces=tuple(spaces),
     )
+
+
+def listing_of(table: Table) -> str:
+    """Return what the record of a data set keeps of the table that it was made of."""
+    return f"sha256:{table.digest}"
 
 
 def _check_name(store: Store, record: DatasetRecord) -> bool:

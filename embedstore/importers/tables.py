@@ -109,7 +109,7 @@ def texts(column: pl.Series, where: str) -> pl.Series:
         If it holds lists, fractions or bytes.
     """
     real = column.dtype.is_float()
-    fractions = real and not (column.is_nan() | (column == column.floor())).all()
+    fractions = real and not (column.is_nan() | _are_whole(column)).all()
     if column.dtype.is_nested() or column.dtype == pl.Binary or fractions:
         raise DatasetError(
             f"column {column.name!r} of {where} holds {column.dtype} where texts or whole numbers "
@@ -119,6 +119,10 @@ def texts(column: pl.Series, where: str) -> pl.Series:
         column = column.fill_nan(None).cast(pl.Int64)
     stripped = column.cast(pl.String).str.strip_chars()
     return stripped.set(stripped == "", None)
+
+
+def _are_whole(column: pl.Series) -> pl.Series:
+    return (column == column.floor()) & (column.abs() < 2.0**63)  # not infinite: no Int64 holds it
 
 
 def numbers(column: pl.Series, where: str) -> pl.Series:
@@ -164,15 +168,28 @@ def _typed_texts(column: pl.Series) -> pl.Series:
         if said.cast(dtype, strict=False).null_count() == said.null_count() < len(said):
             return said.cast(dtype)
     if len(present) and present.str.contains(r"(?s)^\[.*\]$").all():
-        for inner in (pl.Int64, pl.Float64, pl.String):
-            try:
-                return said.str.json_decode(pl.List(inner))
-            except pl.exceptions.PolarsError:
-                continue
+        lists = _lists(said)
+        if lists is not None:
+            return lists
     truth = {"true": True, "false": False}
     if len(present) and present.str.to_lowercase().is_in(list(truth)).all():
         return said.str.to_lowercase().replace_strict(truth, return_dtype=pl.Boolean)
     return column.cast(pl.String)
+
+
+def _lists(said: pl.Series) -> pl.Series | None:
+    """Decode JSON lists of one type; None where they are none."""
+    decoded = {}
+    for inner in (pl.Float64, pl.Int64, pl.String):
+        try:
+            decoded[inner] = said.str.json_decode(pl.List(inner))
+        except pl.exceptions.PolarsError:
+            continue
+    whole, real = decoded.get(pl.Int64), decoded.get(pl.Float64)
+    # Polars cuts 0.5 to 0, and makes null of what is too large, where whole numbers are asked for.
+    if whole is not None and real is not None and whole.cast(pl.List(pl.Float64)).equals(real):
+        return whole
+    return decoded.get(pl.String) if real is None else real
 
 
 def _head(path: Path) -> bytes:
@@ -197,6 +214,8 @@ def _scan(path: Path, head: bytes) -> pl.LazyFrame:
         raise DatasetError(f"{path} is no Parquet file, for all its name; write it again")
     if not text:
         raise DatasetError(f"{path} is empty; check what wrote it")
+    if b"\0" in head:
+        raise DatasetError(f"{path} is no text in UTF-8; write the table as {KINDS}")
     line = text.partition(b"\n")[0]
     separator = max(b",\t;", key=lambda mark: line.count(mark))
     # All columns at once: of some, Polars does not see that a line has more fields than the first.
@@ -248,7 +267,7 @@ def _values(path: Path, data: bytes) -> list[Any]:
         try:
             return list(json.loads(text))
         except json.JSONDecodeError:
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
     except ValueError as error:
         raise _unreadable(path, error) from error
 

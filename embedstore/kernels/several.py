@@ -42,8 +42,19 @@ def outcomes_of_several(
     Raises
     ------
     EmbedStoreError
-        As there, and if a right class is not one of the C.
+        As there, and if a right class is not one of the C, or offsets do not fit.
     """
+    counts = np.diff(offsets)
+    if offsets.shape != (len(logits) + 1,) or offsets[0] or (counts < 0).any():
+        raise EmbedStoreError(
+            f"offsets of shape {offsets.shape} do not fit {len(logits)} samples; give where the "
+            "right classes of each begin, from 0 on, and their count last"
+        )
+    if offsets[-1] != len(classes):
+        raise EmbedStoreError(
+            f"offsets end in {offsets[-1]}, and there are {len(classes)} right classes; give both "
+            "of the same samples"
+        )
     if len(classes) and not 0 <= classes.min() <= classes.max() < logits.shape[1]:
         raise EmbedStoreError(
             f"a right class is not among the {logits.shape[1]} of the label space; give 0 to "
@@ -51,7 +62,7 @@ def outcomes_of_several(
         )
     said = outcomes(logits, np.full(len(logits), -1, np.int64), failed=failed, first_row=first_row)
     ranks = np.zeros(len(logits), np.uint16)
-    labelled = said.valid & (np.diff(offsets) > 0)
+    labelled = said.valid & (counts > 0)
     _best_ranks(np.ascontiguousarray(logits), classes, offsets, labelled, ranks)
     return replace(said, correct=labelled & (ranks == 0), label_rank=ranks, labelled=labelled)
 

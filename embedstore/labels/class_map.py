@@ -100,7 +100,7 @@ def _parsed(content: dict[str, Any], where: str) -> ClassMap:
         raise EmbedStoreError(f"{where}: {name!r} means something else; rename the space")
     return ClassMap(
         name=name,
-        members=_members(content.get("classes", []), where),
+        members=_members(content["classes"], where) if "classes" in content else {},
         rule=rule,
         labels=str(content.get("labels", "label")),
         summary=str(content.get("summary", "")),
@@ -110,13 +110,13 @@ def _parsed(content: dict[str, Any], where: str) -> ClassMap:
 
 def _members(classes: Any, where: str) -> dict[str, tuple[str, ...]]:
     if isinstance(classes, list):
-        classes = {class_id: [class_id] for class_id in classes}
-    good = isinstance(classes, dict) and all(
-        isinstance(m, list) and m and all(isinstance(i, str) for i in m) for m in classes.values()
-    )
-    if not good:
+        classes = {str(class_id): [class_id] for class_id in classes}
+    groups = list(classes.values()) if isinstance(classes, dict) else []
+    if not groups or not all(
+        isinstance(m, list) and m and all(isinstance(i, str) for i in m) for m in groups
+    ):
         raise EmbedStoreError(
             f'{where}: classes must be a list of class ids, or lines class = ["member", ...] with '
-            "at least one member each; mend it there"
+            "at least one member each; mend it there, or leave it out to keep a data set's own"
         )
     return {class_id: tuple(members) for class_id, members in classes.items()}

@@ -5,8 +5,9 @@ Dimensions: N samples, C classes of the head, S classes of the space, M right cl
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +85,8 @@ def obstacle(
         return (
             f"it has no column {mapped.labels!r}; bring it in with: embedstore import annotations"
         )
+    if not dataset.class_ids:
+        return "it has no classes; give it labels, or choose another data set"
     known = set(head_ids)
     if not mapped.members and not set(dataset.class_ids) <= known:
         return "the head does not know all of its classes; choose another head"
@@ -107,7 +110,7 @@ def judgement(
     Raises
     ------
     DatasetError
-        If there is an obstacle, or a label is none of the data set's classes.
+        If there is an obstacle, or the column of labels holds no class ids and no indices.
     """
     problem = obstacle(mapped, head_ids, dataset, samples.columns)
     if problem:
@@ -116,12 +119,12 @@ def judgement(
         )
     members = mapped.members or {class_id: (class_id,) for class_id in dataset.class_ids}
     column = {class_id: i for i, class_id in enumerate(head_ids)}
-    columns = {
-        class_id: [column[class_id]] if class_id in column else [column[m] for m in names]
+    columns = {  # a head that lacks members is over the space's own classes
+        class_id: [column[m] for m in (names if column.keys() >= set(names) else (class_id,))]
         for class_id, names in members.items()
     }
     class_of = mapped.class_of or {class_id: class_id for class_id in dataset.class_ids}
-    right = _right_ids(samples, mapped.labels, dataset)
+    right = _right_ids(samples, mapped.labels, dataset, class_of.keys())
     if mapped.rule == "allowed":
         return _allowed(mapped, tuple(head_ids), columns, class_of, right)
     position = {class_id: i for i, class_id in enumerate(members)}
@@ -153,24 +156,44 @@ def _allowed(
     return Judgement(space, labels, mapped.rule, mapped.labels, mapped.members)
 
 
-def _right_ids(samples: pl.DataFrame, column: str, dataset: DatasetRecord) -> pl.Series:
+def _right_ids(
+    samples: pl.DataFrame, column: str, dataset: DatasetRecord, known: Iterable[str]
+) -> pl.Series:
     """Return the class ids that are right for each sample, one or a list of them each: (N,)."""
     values = samples[column]
+    values = values.arr.to_list() if isinstance(values.dtype, pl.Array) else values
     several = isinstance(values.dtype, pl.List)
     flat = values.list.explode(keep_nulls=False, empty_as_null=False) if several else values
-    if not flat.dtype.is_integer():
-        return values
-    n_classes, present = len(dataset.class_ids), flat.drop_nulls().to_numpy()
-    if len(present) and not 0 <= present.min() <= present.max() < n_classes:
+    ids = _class_ids(flat, dataset)
+    found = set(ids.drop_nulls().unique())
+    if found and found.isdisjoint([*known, *dataset.class_ids]):
         raise DatasetError(
-            f"column {column!r} of data set {dataset.name!r} holds a label that is none of its "
-            f"{n_classes} classes; give 0 to {n_classes - 1}"
+            f"column {column!r} of data set {dataset.name!r} holds no class id (but "
+            f"{min(found)!r}, where one is {dataset.class_ids[0]!r}); give ids, or indices"
         )
-    ids = pl.Series(dataset.class_ids, dtype=pl.String)
     if not several:
-        return ids.gather(values)
-    named = [[dataset.class_ids[i] for i in row or ()] for row in values.to_list()]
-    return pl.Series(named, dtype=pl.List(pl.String))
+        return ids
+    named = iter(ids)
+    rows = [list(islice(named, n)) for n in values.list.len().fill_null(0)]
+    return pl.Series(rows, dtype=pl.List(pl.String))
+
+
+def _class_ids(labels: pl.Series, dataset: DatasetRecord) -> pl.Series:
+    """Return class ids of ids, or of indices into the data set's classes; nulls stay."""
+    if labels.dtype.is_integer():
+        n_classes, present = len(dataset.class_ids), labels.drop_nulls().to_numpy()
+        if len(present) and not 0 <= present.min() <= present.max() < n_classes:
+            raise DatasetError(
+                f"column {labels.name!r} of data set {dataset.name!r} holds a label that is none "
+                f"of its {n_classes} classes; give 0 to {n_classes - 1}"
+            )
+        return pl.Series(dataset.class_ids, dtype=pl.String).gather(labels)
+    if isinstance(labels.dtype, pl.String | pl.Categorical | pl.Enum | pl.Null):
+        return labels.cast(pl.String)
+    raise DatasetError(
+        f"column {labels.name!r} of data set {dataset.name!r} holds {labels.dtype}; labels are "
+        "class ids, or whole numbers from 0: convert it"
+    )
 
 
 def _labels(right: pl.Series, targets: Mapping[str, list[int]]) -> Labels:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embedstore import schema
+from embedstore.errors import DatasetError
 from embedstore.store.contents import TextsRecord, save_texts
 from embedstore.store.files import LocalFiles
 from embedstore.store.manifest import Manifest
@@ -30,10 +31,20 @@ def save_captions(
         Where they belong.
     captions
         (N,) lists of texts, some perhaps empty: M texts in all.
+
+    Raises
+    ------
+    DatasetError
+        If there is not a single text.
     """
     columns = {
         "text": [text for texts in captions for text in texts],
         "sample_index": [row for row, texts in enumerate(captions) for _ in texts],
     }
+    if not columns["text"]:
+        raise DatasetError(
+            f"captions {name!r} of data set {dataset!r} hold no text; leave them out, or take more "
+            "samples"
+        )
     record = TextsRecord(name, "captions", (), "", (), (), dataset)
     return save_texts(files, record, table(schema.TEXTS, columns))

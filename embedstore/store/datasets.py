@@ -153,7 +153,7 @@ def save_annotations(
 def _refuse_taken_columns(
     files: LocalFiles, dataset: str, name: str, annotations: pl.DataFrame
 ) -> None:
-    taken = dict.fromkeys(schema.SAMPLES, "the samples")
+    taken = dict.fromkeys(schema.TAKEN, "the store's own")
     for other in annotation_names(files, dataset):
         if other != name:
             columns = load_annotations(files, dataset, other).columns
@@ -161,7 +161,7 @@ def _refuse_taken_columns(
     for column in annotations.columns:
         if column in taken:
             raise DatasetError(
-                f"column {column!r} is one of {taken[column]} of data set {dataset!r}; rename it"
+                f"column {column!r} of data set {dataset!r} is one of {taken[column]}; rename it"
             )
 
 

@@ -35,6 +35,8 @@ INFO = {
     "n_bytes": pl.Int64,
     "state": pl.String,
 }
+#: What a head leaves of a data set.
+_PARTS = ("logits", "outcomes")
 
 
 def summary(store: Store) -> pl.DataFrame:
@@ -153,12 +155,16 @@ def removable(store: Store, selection: Selection) -> list[str]:
 
 
 def _prompt_folders(store: Store, dataset: str) -> list[str]:
-    """Return what goes with a data set: its captions, and what was made of prompts over it."""
+    """Return what goes with a data set: its captions, and prompts over its classes alone."""
     folders = []
+    models = store.files.folders("models")
+    others = {d for m in models for d in datasets_of(store.files, m)} - {dataset}
     for name in committed(store.files, "texts"):
         record = store.texts(name)[0]
-        if dataset in (record.class_list, record.dataset):
-            for model in store.files.folders("models"):
+        over = [f"models/{m}/{part}/{d}/{name}" for m in models for part in _PARTS for d in others]
+        shared = any(store.files.path(folder).is_dir() for folder in over)
+        if dataset in (record.class_list, record.dataset) and not shared:
+            for model in models:
                 folders += [layout.head(model, name), layout.text_embeddings(model, name)]
             folders.append(layout.texts(name))
     return folders

@@ -71,6 +71,7 @@ def scan(
     beside = {} if samples is None else schema.SAMPLES
     empty = pl.LazyFrame(schema={**names, **schema.FACTORS, **schema.OUTCOMES, **beside})
     frames = [empty]
+    samples = None if samples is None else _lists_alike(samples)
     for run in runs:
         factors = models[run.model].factors
         labels = [pl.lit(getattr(run, c), dtype=names[c]).alias(c) for c in schema.RUN]
@@ -80,3 +81,16 @@ def scan(
             table = pl.concat([table, samples[run.dataset]], how="horizontal")
         frames.append(table)
     return pl.concat(frames, how="vertical" if samples is None else "diagonal_relaxed")
+
+
+def _lists_alike(samples: dict[str, pl.LazyFrame]) -> dict[str, pl.LazyFrame]:
+    """Make lists of one of annotations that are lists in another data set, or they do not stack."""
+    types = {dataset: frame.collect_schema() for dataset, frame in samples.items()}
+    lists = {c for schema_ in types.values() for c, t in schema_.items() if isinstance(t, pl.List)}
+    alike = {}
+    for dataset, frame in samples.items():
+        single = [c for c, t in types[dataset].items() if c in lists and not isinstance(t, pl.List)]
+        alike[dataset] = frame.with_columns(
+            pl.when(pl.col(c).is_not_null()).then(pl.concat_list(c)).alias(c) for c in single
+        )
+    return alike

@@ -56,6 +56,7 @@ def find_layer(
     if index in finished:
         return layout.patches(model, dataset, index), finished[index]
     begun = [n for n in begun_layers(files, model, dataset) if n not in finished]
+    begun = [n for n in begun if n == index] if finished else begun
     if any(files.exists(f"{layout.patches(model, dataset, n)}/{PLAN}") for n in begun):
         raise StoreError(
             f"patches of model {model!r} over data set {dataset!r} are not finished (layers "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from cli import import_decisions, import_tables
@@ -120,3 +121,15 @@ def test_importing_starts_no_model_library(fresh, tables, tmp_path):
     words = ("predictions", tmp_path / "s", "--model", "m", "--dataset", "pets", "--file")
     done = fresh(code, "import", *words, tmp_path / "said.csv")
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_an_import_that_fails_leaves_no_empty_store(tmp_path, call):
+    np.save(tmp_path / "x.npy", np.eye(3, dtype=np.float32))
+    file, folder = ["--file", str(tmp_path / "x.npy")], tmp_path / "new.store"
+    for command in ("embeddings", "logits"):
+        done = call("import", command, folder, "--model", "m", "--dataset", "d", *file)
+        assert "the store has no data set 'd'" in done.stderr
+        assert not folder.exists()
+    folder.mkdir()  # the user's own folder stays
+    call("import", "heads", folder, "--model", "m", *file)
+    assert list(folder.iterdir()) == []

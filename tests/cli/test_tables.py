@@ -6,10 +6,12 @@ import io
 import json
 import shutil
 
+import click
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from cli.tables import show
 from embedstore import analysis
 from embedstore.store.runs import BlockRun
 
@@ -165,3 +167,21 @@ def test_info_on_an_empty_store(call, tmp_path):
     said = call("info", "empty")
     assert (said.exit_code, said.stdout) == (0, "")
     assert said.stderr == "empty is empty; fill it with: embedstore encode\n"
+
+
+@pytest.mark.parametrize("width", [100, 80])
+def test_a_narrow_terminal_folds_texts_and_never_numbers(capsys, monkeypatch, width):
+    from rich.console import Console
+
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    accuracies = [f"top{i}_accuracy" for i in range(7)]
+    frame = pl.DataFrame({"model": ["image-text"], "head": ["photo--" + 9 * "photographs"]})
+    show(frame.with_columns(pl.lit(0.123456).alias(name) for name in accuracies), "table")
+    lines = click.unstyle(capsys.readouterr().out).splitlines()
+    assert max(map(len, lines)) <= width
+    (row,) = [line for line in lines if "0.1235" in line]
+    assert row.split().count("0.1235") == 7
+    if width == 100:
+        assert row.split()[0] == "image-text"
+        assert any(line.split().count("accuracy") == 7 for line in lines)

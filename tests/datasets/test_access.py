@@ -72,6 +72,15 @@ def test_a_remote_picture_is_one_range(tmp_path, monkeypatch):
     assert end - start == listing.n_bytes[3]
 
 
+def test_what_a_pattern_matches_begins_as_it_does():
+    system = fsspec.filesystem("memory")
+    for name in ("/only/1.tar", "/only/2.tar", "/only/2.txt"):
+        system.pipe(name, b"")
+    for root in ("memory://only", "memory:///only"):
+        found = access.expanded(f"{root}/*.tar")
+        assert [access.relative(root, path) for path in found] == ["1.tar", "2.tar"]
+
+
 def test_a_change_behind_a_url_is_seen():
     system = fsspec.filesystem("memory")
     system.pipe("/b/a.bin", b"one")
@@ -149,3 +158,72 @@ def test_a_file_in_anothers_place_is_read_anew(tmp_path):
     (tmp_path / "y").write_bytes(b"other")
     (tmp_path / "y").replace(path)
     assert access.read_range(str(path), 1, 99) == b"ther"
+
+
+def test_a_name_with_brackets_is_a_name(tmp_path):
+    path = pack_tar(tmp_path / "a[1]{x}.tar", {"c/1.jpg": b"x"})
+    assert access.expanded(str(path)) == [str(path)]
+    source = open_source(f"webdataset:{path}")
+    assert source.reader()(source.listing().paths[0]) == b"x"
+
+
+class OwnError(OSError):
+    """As libraries raise them: made in another way than by number and reason."""
+
+    def __init__(self, key):
+        super().__init__()
+        self.key = key
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("gone\nfor good"), ValueError("no JSON"), OwnError(1)]
+)
+def test_a_connection_that_breaks_off(tmp_path, monkeypatch, error):
+    system = fsspec.filesystem("memory")
+    system.pipe("/b/a.tar", pack_tar(tmp_path / "a.tar", TREE).read_bytes())
+    system.pipe("/b/a.parquet", pack_parquet(tmp_path / "a.parquet", TREE).read_bytes())
+    sources = [open_source(f"{kind}:memory://b/a.*{end}") for kind, end in KINDS]
+    locators = [source.listing().paths[0] for source in sources]
+
+    def broken(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr(type(system.open("/b/a.tar")), "read", broken)
+    monkeypatch.setattr(type(system), "cat_file", broken)
+    for source, locator in zip(sources, locators, strict=True):
+        with pytest.raises(PictureError, match=r"read: \S.*") as caught:
+            source.reader()(locator)
+        assert "\n" not in caught.value.reason
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    for source in sources:
+        with pytest.raises(
+            DatasetError, match="cannot read memory://b/a|memory://b/a.*cannot be read"
+        ):
+            source.listing()
+
+
+KINDS = (("webdataset", "tar"), ("parquet", "parquet"))
+
+
+def test_a_server_without_ranges_gives_no_wrong_picture(tmp_path, monkeypatch):
+    system = fsspec.filesystem("memory")
+    system.pipe("/b/a.tar", pack_tar(tmp_path / "a.tar", TREE).read_bytes())
+    source = open_source("webdataset:memory://b/a.tar")
+    locator, real = source.listing().paths[0], type(system).cat_file
+    monkeypatch.setattr(type(system), "cat_file", lambda self, path, **_range: real(self, path))
+    with pytest.raises(PictureError, match="read: asked for a part, the server sends more"):
+        source.reader()(locator)
+
+
+def test_rows_of_one_remote_parquet_take_no_request_each(tmp_path, monkeypatch):
+    system = fsspec.filesystem("memory")
+    system.pipe("/b/a.parquet", pack_parquet(tmp_path / "a.parquet", TREE).read_bytes())
+    source = open_source("parquet:memory://b/a.parquet")
+    paths, read = list(source.listing().paths), source.reader()
+    read(paths[0])
+
+    def refused(*_arguments, **_options):
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(type(system), "info", refused)
+    assert [read(path) for path in paths] == list(TREE.values())

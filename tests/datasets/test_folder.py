@@ -107,6 +107,7 @@ def test_links_are_followed_and_loops_end(tmp_path):
     (root / "cat" / "self").symlink_to(root / "cat")
     (root / "cat" / "up").symlink_to(root)
     (root / "cat" / "gone.jpg").symlink_to(root / "nothing.jpg")
+    (root / "itself").symlink_to("itself")
     found = listing(root)
     assert {"cat/1.jpg", "cat/gone.jpg", "dog/2.jpg"} <= set(found.paths)
     assert not any(part in path for path in found.paths for part in ("self/", "up/cat"))
@@ -121,6 +122,7 @@ def test_links_are_followed_and_loops_end(tmp_path):
         (["a.jpg", "a.png", "b.png"], ["a.jpg", "a.png", "b"]),
         (["a.jpg", "a.jpg.png", "a.png"], ["a.jpg", "a.jpg.png", "a.png"]),
         (["x/a.jpg", "y/a.jpg", "x/a.b.jpg"], ["x/a", "y/a", "x/a.b"]),
+        ([".", "a.jpg"], [".", "a"]),
     ],
 )
 def test_ids_are_paths_without_endings_unless_two_would_be_equal(paths, ids):
@@ -225,3 +227,17 @@ def test_a_picture_that_cannot_be_read_has_no_digest(tmp_path):
     source = open_source(f"folder:{root}")
     _, samples = describe("pets", source, source.listing())
     assert [bool(d) for d in samples["digest"]] == [True, False]
+
+
+def test_other_classes_of_the_same_pictures_are_seen(tmp_path):
+    filled(tmp_path, "1.jpg", "2.jpg")
+    (tmp_path / "list.csv").write_text("path,label\n1.jpg,0\n2.jpg,1\n")
+    (tmp_path / "classes.txt").write_text("cat\ndog\n")
+    source = open_source(f"csv:{tmp_path}/list.csv")
+    record, _ = describe("d", source, source.listing())
+    assert describe("d", source, source.listing(), record) == (record, None)
+    (tmp_path / "classes.txt").write_text("dog\ncat\n")
+    again, samples = describe("d", source, source.listing(), record)
+    assert samples is not None
+    assert again.class_ids == ("dog", "cat")
+    assert again.fingerprint != record.fingerprint

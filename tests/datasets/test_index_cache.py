@@ -73,3 +73,13 @@ def test_where_indexes_lie(monkeypatch):
     for value in ("", "not/absolute"):
         monkeypatch.setenv("XDG_CACHE_HOME", value)
         assert folder() == Path("/home/me/.cache/embedstore/indexes")
+
+
+def test_an_interrupted_write_leaves_nothing(archive, own_cache, monkeypatch):
+    def interrupted(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        cached("tar", archive, Build())
+    assert list(own_cache.iterdir()) == []

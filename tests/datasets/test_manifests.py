@@ -176,3 +176,33 @@ def test_bad_files(manifest, tmp_path):
         (tmp_path / "x.csv.gz").write_bytes(damaged)
         with pytest.raises(DatasetError, match=r"x\.csv\.gz is damaged gzip: .*; fetch it again"):
             open_source(f"csv:{tmp_path}/x.csv.gz").listing()
+
+
+def test_values_that_are_no_labels_or_captions(manifest, tmp_path):
+    with pytest.raises(DatasetError, match=r"column 'label' of .* are List\(Int64\), .*rename"):
+        manifest('{"path": "a.jpg", "label": [1, 2]}', ending="jsonl")
+    with pytest.raises(DatasetError, match=r"line 2 of .* has a list in 'caption' .*; write lists"):
+        manifest(
+            '{"path": "a.jpg", "caption": "x"}', '{"path": "b.jpg", "caption": ["y", "z"]}',
+            ending="jsonl",
+        )  # fmt: skip
+    found = manifest('{"path": "a.jpg", "caption": "[a frog]"}', ending="jsonl")
+    assert found.captions == {"captions": [["[a frog]"]]}
+    found = manifest(*['{"path": "a.jpg", "caption": null}'] * 2, ending="jsonl")
+    assert found.captions == {"captions": [[]]}
+    (tmp_path / "classes.txt").write_text("\n")
+    with pytest.raises(DatasetError, match=r"classes\.txt has an empty or a repeated line; write"):
+        manifest("path,label", "a.jpg,dog")
+
+
+def test_a_manifest_as_other_systems_write_it(manifest):
+    found = manifest(b"\xef\xbb\xbfpath,label,caption\r", b"b.jpg,dog,one\r", b"a.jpg,,\r", b"")
+    assert (found.paths, found.labels) == (["a.jpg", "b.jpg"], [None, 0])
+    assert found.captions == {"captions": [[], ["one"]]}
+
+
+def test_columns_that_the_store_has_itself_are_left_out(manifest):
+    """They stand beside outcomes, where a second `confidence` or `model` would be a crash."""
+    found = manifest("path,label,confidence,model,style", "a.jpg,dog,0.5,x,ink")
+    assert found.annotations.columns == ["style"]
+    assert any("'confidence', 'model' of" in notice for notice in found.notices)

@@ -6,10 +6,13 @@ import json
 import random
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from embedstore.datasets import parquet_files
 from embedstore.datasets.parquet_files import PictureFile
 from embedstore.datasets.sources import open_source
 from embedstore.errors import DatasetError, PictureError
@@ -98,7 +101,7 @@ def test_a_file_cut_short_or_none_is_an_error(tmp_path):
 
 def test_a_foreign_schema_is_an_error_that_names_columns(tmp_path):
     pl.DataFrame({"url": ["x"], "width": [3]}).write_parquet(tmp_path / "a.parquet")
-    wanted = r"columns 'url' \(large_string\), 'width' \(int64\), and none of pictures: .*struct of bytes"
+    wanted = r"columns 'url' \(large_string\), 'width' \(int64\), and none of pictures: .*struct of"
     with pytest.raises(DatasetError, match=wanted):
         listing(tmp_path / "a.parquet")
     pack_parquet(tmp_path / "b.parquet", {"c/1.png": b"x"})
@@ -158,3 +161,74 @@ def test_a_null_picture_is_a_failure(tmp_path):
     assert source.listing().n_bytes == [1, 0]
     with pytest.raises(PictureError, match="read: null in place of a picture"):
         source.reader()(source.listing().paths[1])
+
+
+@pytest.mark.parametrize("group", [7, 100])
+def test_a_row_group_is_walked_in_parts(tmp_path, monkeypatch, group):
+    monkeypatch.setattr(parquet_files, "PART", 3000)
+    rows = [None if i % 9 == 4 else bytes([i]) * 400 for i in range(100)]
+    pictures = pa.array([{"bytes": b, "path": None} for b in rows])  # offsets of 32 bits
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": pictures}), path, row_group_size=group, use_dictionary=False)
+    file = PictureFile(str(path))
+    parts = [part for g in range(len(file.starts) - 1) for part in file.pictures(g)]
+    assert [b for part in parts for b in part.to_pylist()] == rows
+    assert max(part.nbytes for part in parts) < 4000
+    order = [*range(100), *random.Random(0).sample(range(100), 100), 99, 99, 0]
+    assert [file.picture(row) for row in order] == [rows[row] for row in order]
+    found = open_source(f"parquet:{path}").listing()
+    assert found.n_bytes == [len(b or b"") for b in rows]
+
+
+def test_files_of_columns_in_another_order(tmp_path):
+    frame(label=["c", "d", "c"], z=[1, 2, 3]).write_parquet(tmp_path / "a.parquet")
+    other = frame(label=["d", "c", "d"], z=[4, 5, 6]).select("z", "label", "image")
+    other.write_parquet(tmp_path / "b.parquet")
+    found = listing(tmp_path / "*.parquet")
+    assert found.labels == [0, 1, 0, 1, 0, 1]
+    assert found.annotations["z"].to_list() == [1, 2, 3, 4, 5, 6]
+    read = open_source(f"parquet:{tmp_path}/*.parquet").reader()
+    assert [read(path) for path in found.paths] == [b"00", b"1", b"222"] * 2
+
+
+def test_files_that_name_other_classes_are_refused(tmp_path):
+    for name, classes in (("a", ["c", "d"]), ("b", ["d", "c"])):
+        pack_parquet(tmp_path / f"{name}.parquet", {"c/1.png": b"x"}, names=classes)
+    with pytest.raises(
+        DatasetError, match=r"b\.parquet names other classes than .*a\.parquet; name"
+    ):
+        listing(tmp_path / "*.parquet")
+
+
+def test_columns_of_any_name_are_kept(tmp_path):
+    columns = {
+        "_id": ["x", "y", "z"],
+        "_n_bytes": [7, 8, 9],
+        "_row": [3, 2, 1],
+        "__key__": [1, 1, 1],
+    }
+    found = listing(written(tmp_path / "a.parquet")(frame(**columns)))
+    assert found.annotations.to_dict(as_series=False) == columns
+    assert found.n_bytes == [2, 1, 3]
+
+
+@pytest.mark.parametrize("ids", [[None, 1, 2], [[1], [2], [3]]])
+def test_what_is_no_id_is_passed_over(tmp_path, ids):
+    found = listing(written(tmp_path / "a.parquet")(frame(id=ids)))
+    assert found.sample_ids == ["a/0", "a/1", "a/2"]
+
+
+def test_an_empty_path_is_no_id(tmp_path):
+    pictures = [{"bytes": b"1", "path": ""}, {"bytes": b"2", "path": "x.png"}]
+    pl.DataFrame({"image": pictures}).write_parquet(tmp_path / "a.parquet")
+    assert listing(tmp_path / "a.parquet").sample_ids == ["a/0", "a/1"]
+
+
+def test_labels_with_gaps_and_labels_that_are_lists(tmp_path):
+    write = written(tmp_path / "a.parquet")
+    found = listing(write(frame(label=[3.0, float("nan"), 1.0])))
+    assert (found.labels, found.classes.ids) == ([1, None, 0], ("1", "3"))
+    with pytest.raises(
+        DatasetError, match=r"'labels' of .* are List\(Int64\), .*rename the column"
+    ):
+        listing(write(frame(labels=[[0], [1], [0, 1]])))

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from embedstore.datasets import webdataset
 from embedstore.datasets.folder import sample_ids
 from embedstore.datasets.shards import SORTED_BYTES
 from embedstore.datasets.sources import open_source
@@ -145,6 +146,7 @@ def test_bad_records(tmp_path):
     for text, said in (
         (b"{", "is no JSON: .*pack it again"),
         (b"[1]", "no JSON object"),
+        (b"[" * 100_000, "is no JSON: .*pack it again"),
         (b"\xff", "UTF-8"),
     ):
         path = pack_tar(tmp_path / "a.tar", {"1.jpg": b"x", "1.json": text})
@@ -254,4 +256,42 @@ def test_sparse_members_are_refused(tmp_path):
         archive.addfile(member)
     (tmp_path / "a.tar").write_bytes(buffer.getvalue())
     with pytest.raises(DatasetError, match=r"'1\.jpg' of .* is sparse; pack it without --sparse"):
+        listing(tmp_path / "a.tar")
+
+
+def test_a_sidecar_twice_is_an_error(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name, data in (("1.jpg", b""), ("1.cls", b"0"), ("1.cls", b"1")):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    with pytest.raises(DatasetError, match=r"1\.cls is more than once in a\.tar; pack it once"):
+        listing(tmp_path / "a.tar")
+
+
+def test_records_read_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr(webdataset, "SLICE", 2)
+    records = [{}, {}, {"w": 1}, {}, {"w": 1.5, "label": "b"}, {"label": "a", "": "x"}]
+    files = {f"{i}.jpg": b"" for i in range(7)}
+    files |= {f"{i}.json": json.dumps(record).encode() for i, record in enumerate(records)}
+    found = listing(pack_tar(tmp_path / "a.tar", files))
+    assert list(found.labels) == [None] * 4 + [1, 0, None]
+    assert found.annotations["w"].to_list() == [None, None, 1.0, None, 1.5, None, None]
+    for first, second in ((["x"], "y"), ("x", ["y"])):
+        for n in (1, 2):  # in one part, and in two
+            files = {"0.json": json.dumps({"caption": first}).encode()} | dict.fromkeys(
+                ("0.jpg", "1.jpg", "2.jpg"), b""
+            )
+            files[f"{n}.json"] = json.dumps({"caption": second}).encode()
+            with pytest.raises(DatasetError, match=r"\.json of .* make no table: .*of one kind"):
+                listing(pack_tar(tmp_path / "a.tar", files))
+
+
+@pytest.mark.parametrize("size", ["²", "9" * 5000, "-1", ""])
+def test_sizes_that_are_no_numbers(tmp_path, size):
+    member = tarfile.TarInfo("c/1.jpg")
+    member.pax_headers = {"size": size}
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(member)
+    with pytest.raises(DatasetError, match=r"size of the member after .* is no number; fetch it"):
         listing(tmp_path / "a.tar")

@@ -99,7 +99,7 @@ def test_strict_exits_with_3_where_pictures_failed_also_when_nothing_is_left_to_
         (("--model", "x\x7f=timm:x"), r"model name 'x\x7f' holds a control character"),
         (("--model", "zoo:x"), "unknown model kind 'zoo'; choose one of: open_clip, python, timm"),
         (("--model", "x=resnet50"), "model SPEC 'resnet50' is not KIND:NAME; write"),
-        (("--data", "e=zip:x"), "unknown kind of data source 'zip'; choose one of: coco-karpathy, csv, cue-conflict"),
+        (("--data", "e=zip:x"), "unknown kind of data source 'zip'; choose one of: coco-karpathy"),
         (("--data", "e=/data"), "data source '/data' names no kind; write it as KIND:LOCATION"),
         (("--prompts", "openai-81"), "unknown prompt set 'openai-81'; choose one of: FILE.json"),
         (("--precision", "float8"), "unknown precision 'float8'; choose one of: auto, bfloat16"),

@@ -100,3 +100,20 @@ def test_other_annotations_under_the_same_name_are_refused(tmp_path, pictures, e
     encode(tmp_path / "s", asked)
     with pytest.raises(DatasetError, match="has other annotations named 'source'"):
         encode(tmp_path / "s", replace(asked, data=[("pets", Other(str(pictures)))]))
+
+
+def test_captions_that_hold_no_text_are_left_out(tmp_path, pictures, environment):
+    class Silent(Described):
+        def listing(self):
+            found = super().listing()
+            return replace(found, captions={**found.captions, "none": [[] for _ in found.paths]})
+
+    directory = save_random_open_clip(tmp_path / "tiny", tiny_config("clip"))
+    asked = replace(
+        request(pictures, f"open_clip:{directory}", limit=4), data=[("pets", Silent(str(pictures)))]
+    )
+    encode(tmp_path / "s", asked)
+    store = Store.open(tmp_path / "s")
+    (name,) = store.datasets
+    assert store.dataset(name).captions == (f"captions--{name}", f"captions-de--{name}")
+    assert encode(tmp_path / "s", asked).already == [("m", name)]

@@ -160,6 +160,28 @@ def test_embeddings_failures_are_those_of_patches_too(
     assert store.failures("toy", "pets")["row"].to_list() == failed
 
 
+def test_a_picture_that_only_another_worker_could_read_has_no_patches(
+    tmp_path, pictures, environment, monkeypatch
+):
+    """Its embedding is adopted; what the model makes of an empty place is no patch of it."""
+    moved = tmp_path / "pictures"
+    shutil.copytree(pictures, moved)
+    run(tmp_path / "store", moved)
+    store = Store.open(tmp_path / "store")
+    folder = tmp_path / "store/models/toy/images/pets"
+    (folder / "manifest.json").unlink()  # the other worker was killed before its block's record
+    (folder / "blocks/000000.json").unlink()
+    paths, failed = store.samples("pets")["path"].to_list(), {5}
+    (moved / paths[5]).unlink()
+    known = Dataset(store.dataset("pets"), store.samples("pets"), open_source(f"folder:{moved}"))
+    monkeypatch.setattr("embedstore.encode.encoder.register", lambda *_: known)
+    run(tmp_path / "store", moved, "last")
+    assert not np.isnan(store.embeddings("toy", "pets")[5]).any()
+    failed |= set(store.failures("toy", "pets")["row"])
+    missing = np.flatnonzero(np.isnan(store.patches("toy", "pets")[:, 0, 0, 0]))
+    assert set(missing.tolist()) == failed
+
+
 def test_embeddings_begun_in_other_blocks_are_finished_first(
     tmp_path, pictures, environment, passes, monkeypatch
 ):
@@ -193,6 +215,8 @@ def test_readers_name_layers_and_say_what_is_there(tmp_path, pictures, environme
     (tmp_path / "store/models/toy/patches/pets/1/manifest.json").unlink()
     with pytest.raises(StoreError, match=r"not finished \(layers 1\)"):
         store.patches("toy", "pets", 1)
+    with pytest.raises(UnknownNameError, match=r"unknown layer .*'7'; choose one of: 0"):
+        store.patches("toy", "pets", 7)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,15 @@ def test_nothing_that_matches_says_what_there_is(store, tmp_path, what):
         export(Chosen(store, tmp_path / "x", models="z", datasets="z"), what)
 
 
+@pytest.mark.parametrize(
+    ("what", "name"), [("outcomes", "o.json"), ("results", "r.xlsx"), ("embeddings", "e.npz")]
+)
+def test_nothing_is_written_under_an_ending_of_another_kind(store, tmp_path, what, name):
+    with pytest.raises(EmbedStoreError, match=f"{what} cannot be written as .*choose one of: "):
+        export(Chosen(store, tmp_path / name), what)
+    assert not (tmp_path / name).exists()
+
+
 def test_a_format_that_does_not_fit_is_refused(store, tmp_path):
     with pytest.raises(EmbedStoreError, match="heads cannot be written as csv.*npz, safetensors"):
         export(Chosen(store, tmp_path / "x"), "heads", "csv")

@@ -63,6 +63,7 @@ def test_fewer_than_five_classes_have_no_top_five(tmp_path):
         ("open_clip:ViT-B-32/laion2b_s34b_b79k", ("ViT-B-32", "laion2b_s34b_b79k")),
         ("open_clip:ViT-B-32/openai?mean=0.5", ("ViT-B-32", "openai")),
         ("open_clip:/a/local/dir", ("name", "")),
+        ("open_clip:local/dir", ("name", "")),
         ("timm:vit_base_patch16_224", ("name", "")),
         ("imported", ("name", "")),
     ],
@@ -86,14 +87,17 @@ def test_lists_of_labels_survive_csv(store, tmp_path):
             "real": pl.Series(
                 [[i, i + 1] if i else [] for i in range(40)], dtype=pl.List(pl.Int64)
             ),
-            "words": pl.Series([['a "b"', "c\\d"]] * 40, dtype=pl.List(pl.String)),
+            "words": pl.Series([['a "b"', "c\\d", "e\nf", None]] * 40, dtype=pl.List(pl.String)),
+            "boxes": pl.Series([[0.5, None]] * 40, dtype=pl.Array(pl.Float64, 2)),
+            "none": pl.Series([[1], *[None] * 39], dtype=pl.List(pl.Int64)),
         }
     )
     save_annotations(store.files, "data", "real", lists)
     export(Chosen(store, tmp_path / "s.csv"), "samples")
     found = pl.read_csv(tmp_path / "s.csv")
     for column in lists.columns:
-        assert [json.loads(cell) for cell in found[column]] == lists[column].to_list()
+        cells = [None if cell is None else json.loads(cell) for cell in found[column]]
+        assert cells == lists[column].to_list()
 
 
 def test_classes_are_named_in_the_tables(store, tmp_path):

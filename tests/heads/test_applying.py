@@ -7,13 +7,16 @@ import shutil
 import numpy as np
 import pytest
 
-from embedstore.errors import DatasetError, IdentityError, UnknownNameError
+from embedstore.errors import DatasetError, IdentityError, NonFiniteError, UnknownNameError
 from embedstore.heads.applying import apply_head
 from embedstore.heads.head import Head
+from embedstore.heads.held_out import judgeable
+from embedstore.heads.run import HeadRun
 from embedstore.heads.stored import load_head, save_head
 from embedstore.kernels.outcomes import outcomes
-from embedstore.labels import ClassMap
-from embedstore.store import Store
+from embedstore.labels import ClassMap, judgement, judgements
+from embedstore.store import Store, layout
+from embedstore.store.runs import BlockRun
 from embedstore.store.verify import verify
 from embedstore.testing.stores import random_store
 
@@ -86,3 +89,43 @@ def test_what_cannot_be_is_said(store):
     save_head(store, "model", "native", Head(("a", "b"), None))
     with pytest.raises(UnknownNameError, match="unknown head of 'model' on 'data' 'native'"):
         apply_head(store, "model", "data", "native")
+
+
+def begun(store, name, *spaces) -> tuple[HeadRun, BlockRun]:
+    """A head's run of which no block is there yet."""
+    images = BlockRun.planned(store.files, layout.images("model", "data"))
+    head = load_head(store, "model", name)
+    record, samples = store.dataset("data"), store.samples("data")
+    judged = judgements(head.class_ids, record, samples)
+    judged += [judgement(space, head.class_ids, record, samples) for space in spaces]
+    return HeadRun.start(store, images, ("model", "data", name), head, judged), images
+
+
+def test_a_space_defined_anew_after_a_kill_takes_over_no_block(store):
+    save_head(store, "model", "mine", load_head(store, "model", "own"))
+    run, images = begun(store, "mine", FEW)
+    run.commit(0, images.read(0, "embeddings"))  # and killed here
+    other = ClassMap("few", {"class-2": ("class-2",), "class-4": ("class-4", "class-0")})
+    apply_head(store, "model", "data", "mine", [other])
+    apply_head(store, "model", "data", "own", [other])
+    of_mine, of_own = (
+        store.outcomes(space="few", heads=name).drop("head").collect() for name in ("mine", "own")
+    )
+    assert of_mine.equals(of_own)
+
+
+def test_a_native_heads_nan_is_refused_in_classes_of_no_space_too(store):
+    save_head(store, "model", "native", Head((*(f"class-{i}" for i in range(5)), "z"), None))
+    run, images = begun(store, "native")
+    native = np.ones((16, 6), np.float32)
+    native[3, 5] = np.nan
+    with pytest.raises(NonFiniteError, match="logits of row 19 hold NaN"):
+        run.commit(1, images.read(1, "embeddings"), native)
+    assert run.run.missing() == [0, 1, 2]
+
+
+def test_a_head_can_be_judged_where_there_are_logits_alone(store):
+    save_head(store, "model", "native", Head(load_head(store, "model", "own").class_ids, None))
+    assert judgeable(store, "model", "native") == []
+    shutil.rmtree(store.files.path("models/model/images"))
+    assert judgeable(Store.open(store.files.root), "model", "own") == ["data"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedstore.errors import DatasetError
+from embedstore.errors import DatasetError, UnknownNameError
 from embedstore.heads import fit_class_means
 from embedstore.heads.class_means import class_means
 
@@ -55,3 +55,8 @@ def test_shards_add_up_and_absent_classes_are_left_out(metric):
 def test_one_class_is_refused():
     with pytest.raises(DatasetError, match="only one class"):
         fit_class_means(X, np.zeros(50, int), "abcd")
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(UnknownNameError, match="unknown metric 'cosin'; choose one of: cosine"):
+        fit_class_means(X, LABELS, "abcd", metric="cosin")

@@ -233,3 +233,12 @@ def test_an_infinite_embedding_is_an_error_that_names_its_row(store, monkeypatch
     monkeypatch.setitem(samples.embeddings._shards, 1, shard)
     with pytest.raises(NonFiniteError, match="row 21 of 'data' holds NaN or infinity; encode"):
         samples.matrix(np.arange(len(samples)))
+
+
+def test_a_head_between_heads_of_any_names_is_told_from_its_reverse(store):
+    for seed, name in enumerate(("start", "end")):
+        weights = np.random.default_rng(seed).normal(size=(5, 8)).astype(np.float32)
+        save_head(store, "model", name, Head(CLASSES, weights))
+    fit_head(store, "model", WiseFT(start="start", end="end", alpha=0.25, name="mid"))
+    with pytest.raises(IdentityError, match="'mid' made with another end"):
+        is_made(store, "model", WiseFT(start="end", end="start", alpha=0.25, name="mid"))

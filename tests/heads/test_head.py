@@ -52,6 +52,9 @@ def test_heads_come_back_from_the_store_and_another_is_refused(tmp_path):
     assert (found.class_ids, found.scale, found.normalize) == (("x", "y"), 3.5, True)
     with pytest.raises(IdentityError, match="has another head named 'mine'"):
         save_head(store, "model", "mine", Head(("x", "z"), head.weights))
+    save_head(store, "model", "mine", head)
+    with pytest.raises(IdentityError, match="has another head named 'mine'.*weights"):
+        save_head(store, "model", "mine", Head(("x", "y"), -head.weights, bias, 3.5, True))
     save_head(store, "model", "native", Head(("x", "y"), None))
     assert load_head(store, "model", "native").native
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 
+from embedstore import analysis
 from embedstore.errors import DatasetError, UnknownNameError
 from embedstore.importers.annotations import import_annotations
+from embedstore.importers.predictions import Target, import_predictions
+from embedstore.importers.samples import import_samples
 from embedstore.importers.tables import read_table
 from embedstore.store.manifest import read_manifest
 
@@ -54,7 +58,7 @@ def test_the_same_again_is_found_and_two_of_one_name_need_a_prefix(store, write)
     assert not add(store, path).already
     assert add(store, path).already
     other = write("others.csv", ROWS.replace("1999", "2000"))
-    with pytest.raises(DatasetError, match="has a column 'dark' already; .* with --prefix"):
+    with pytest.raises(DatasetError, match="'dark' is one of data set 'pets' already; .* --prefix"):
         add(store, other)
     add(store, other, prefix="other_", columns=["year"])
     assert column(store, "other_year")["red_fox/4"] == 2000
@@ -90,7 +94,9 @@ def test_a_file_without_ids_must_say_its_order(store, write):
         ),
         ("id\n1.jpg\n", {}, "no column besides its ids"),
         ("id,x\n1.jpg,1\n", {"columns": ["y"]}, "no column 'y'; name one with --columns: .* id, x"),
-        ("id,label\n1.jpg,1\n", {}, "has a column 'label' already"),
+        ("id,label\n1.jpg,1\n", {}, "'label' is one of data set 'pets' already"),
+        ("id,model\n1.jpg,a\n", {}, "'model' is one of the store's outcomes already; .*--prefix"),
+        ("id,nll\n1.jpg,1\n", {}, "'nll' is one of the store's outcomes already; .*--prefix"),
         ("id,x\n9.jpg,1\n", {}, "no id of .* is a sample of data set 'pets'"),
     ],
 )
@@ -103,3 +109,43 @@ def test_an_unknown_data_set_says_how_to_make_it(store, write):
     table = read_table(write("notes.csv", ROWS))
     with pytest.raises(DatasetError, match=r"no data set 'x' \(there: pets\).* import samples"):
         import_annotations(store, table, "x")
+
+
+def test_lists_in_a_csv_keep_their_fractions(store, write):
+    add(store, write("boxes.csv", 'id,box\n1.jpg,"[0.5, 2]"\n3.png,"[1, null]"\n'))
+    assert store.samples("pets")["box"].to_list() == [[0.5, 2.0], None, [1.0, None], None]
+
+
+def test_values_and_lists_are_kept_and_what_is_nested_deeper_is_named(store, tmp_path):
+    """Arrays of one length become lists: all of it can be written as CSV again."""
+    frame = pl.DataFrame(
+        {
+            "id": ["1.jpg", "2.jpg"],
+            "box": pl.Series([[1, 2], [3, 4]], dtype=pl.Array(pl.Int64, 2)),
+            "more": [{"a": 1}, {"a": 2}],
+            "deep": [[[1]], [[2]]],
+        }
+    )
+    frame.write_parquet(tmp_path / "b.parquet")
+    report = add(store, tmp_path / "b.parquet")
+    assert report.notices[-2:] == [
+        f"column {name!r} is left out: annotations are values or lists" for name in ("more", "deep")
+    ]
+    found = store.samples("pets")
+    assert found["box"].dtype == pl.List(pl.Int64)
+    assert found["box"].to_list() == [[1, 2], [3, 4], None, None]
+
+
+def test_a_column_may_be_a_list_in_one_data_set_and_single_in_another(store, write):
+    """Both stack as lists, and an analysis of all data sets still runs."""
+    import_samples(store, read_table(write("more.csv", "id,label\nx,cat\n")), "more")
+    add(store, write("lists.json", '[{"id": "cat/1", "seen": [2, 0]}]'))
+    table = read_table(write("one.csv", "id,seen\nx,7\n"))
+    import_annotations(store, table, "more")
+    for dataset, rows in (("pets", "id,pred\n1,cat\n"), ("more", "id,pred\nx,cat\n")):
+        import_predictions(store, read_table(write("p.csv", rows)), Target("m", dataset))
+    found = store.outcomes(samples=True).collect()
+    assert dict(zip(found["sample_id"], found["seen"].to_list(), strict=True)) == {
+        "cat/1": [2, 0], "cat/2": None, "dog/3": None, "red_fox/4": None, "x": [7],
+    }  # fmt: skip
+    assert analysis.run("accuracy", store)["n_samples"].to_list() == [1, 1]

@@ -182,6 +182,16 @@ def test_ids_may_be_absolute_paths(store, source):
     )
 
 
+def test_ids_below_two_folders_prefer_neither(store, source):
+    """Where a sample has a row below each, the import is refused, not one of them taken."""
+    ids = store.samples("data")["sample_id"]
+    np.save(source / "two.npy", np.zeros((41, 6), np.float32))
+    paths = [f"/train/{i}.jpg" for i in ids] + [f"/val/{ids[0]}.jpg"]
+    (source / "ids.txt").write_text("\n".join(paths))
+    with pytest.raises(EmbedStoreError, match="stands twice .*rows 1 and 41 .there as '/val"):
+        bring(store, source, "two.npy")
+
+
 def test_a_model_that_was_run_here_takes_no_imports(store, source):
     with pytest.raises(IdentityError, match="run here"):
         import_embeddings(
@@ -230,6 +240,24 @@ def test_a_folder_of_clip_retrieval_makes_a_data_set(tmp_path, folder):
     (texts,) = store.dataset("laion").captions
     assert store.texts(texts)[1]["text"][32] == "a picture of 32"
     assert np.asarray(store.text_embeddings("m", texts))[:, 0].tolist() == [-i for i in range(33)]
+    assert not verify(store.files)
+
+
+def test_captions_that_a_stopped_import_left_out_come_along(tmp_path, folder, monkeypatch):
+    """Between the data set's commit and its captions'."""
+    store = Store.open(tmp_path / "new", create=True)
+
+    def killed(*_arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "save_captions", killed)
+        with pytest.raises(KeyboardInterrupt):
+            import_embeddings(store, read_embeddings(folder), "m", "laion")
+    assert store.datasets == ["laion"]
+    import_embeddings(store, read_embeddings(folder), "m", "laion")
+    (texts,) = store.dataset("laion").captions
+    assert store.text_embeddings("m", texts).shape == (33, 4)
     assert not verify(store.files)
 
 

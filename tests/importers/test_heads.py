@@ -12,7 +12,9 @@ from embedstore.errors import EmbedStoreError, IdentityError, NonFiniteError
 from embedstore.heads.applying import apply_head
 from embedstore.heads.stored import load_head
 from embedstore.importers.arrays import open_arrays
+from embedstore.importers.embeddings import import_embeddings, read_embeddings
 from embedstore.importers.heads import Parts, import_head
+from embedstore.importers.models import imported_model
 from embedstore.prompts import ClassList
 from embedstore.testing.stores import random_store
 
@@ -80,6 +82,60 @@ def test_importing_twice_and_another_under_its_name(store, tmp_path):
     np.savez(tmp_path / "h.npz", weights=W + 1)
     with pytest.raises(IdentityError, match="another head named 'coop'"):
         bring(store, tmp_path / "h.npz", normalize=True)
+
+
+def test_another_array_of_the_same_file_is_another_head(store, tmp_path):
+    np.savez(tmp_path / "h.npz", a=W, b=W + 1, bias=B, bias_of_b=B + 1)
+    bring(store, tmp_path / "h.npz", weights="a", normalize=True)
+    for other in ({"weights": "b"}, {"weights": "a", "bias": "bias_of_b"}):
+        with pytest.raises(IdentityError, match="another head named 'coop'"):
+            bring(store, tmp_path / "h.npz", normalize=True, **other)
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"),
+    [
+        ({"normalize": "yes"}, "says 'yes' of whether .*--normalize"),
+        ({"normalize": "true", "scale": "high"}, "scale of .* is 'high', no number; give it with"),
+        (
+            {"normalize": "true", "scale": "nan"},
+            "scale of .* is nan, .* above 0; give it with --sc",
+        ),
+        ({"normalize": "true", "scale": "0"}, "scale of .* is 0, .* above 0"),
+        ({"normalize": "true", "logit_scale": "?"}, "logit_scale of .* is '.', no number"),
+        ({"normalize": "true", "class_ids": "cat, dog"}, "no list of different ids; .*--classes"),
+        ({"normalize": "true", "class_ids": "7"}, "no list of different ids"),
+        ({"normalize": "true", "class_ids": '["a", "a", "b", "c", "d"]'}, "no list of different"),
+    ],
+)
+def test_texts_that_mean_nothing_are_refused(store, tmp_path, texts, said):
+    save = pytest.importorskip("safetensors.numpy").save_file
+    save({"weights": W}, tmp_path / "h.safetensors", texts)
+    with pytest.raises(EmbedStoreError, match=said):
+        bring(store, tmp_path / "h.safetensors", classes=None if "class_ids" in texts else CLASSES)
+    assert store.heads("model") == ["own"]
+
+
+@pytest.mark.parametrize("normalize", ["TRUE", b"true", 1, np.float32(1)])
+def test_facts_in_arrays_of_any_kind(store, tmp_path, normalize):
+    ids = np.array([i.encode() for i in CLASSES.ids])
+    np.savez(tmp_path / "h.npz", weights=W, normalize=normalize, class_ids=ids)
+    bring(store, tmp_path / "h.npz", classes=None)
+    head = load_head(store, "model", "coop")
+    assert (head.normalize, head.class_ids) == (True, CLASSES.ids)
+
+
+def test_a_model_of_predictions_learns_its_dimension_of_a_head(store, tmp_path):
+    """So embeddings of another dimension, which the head could not take, are refused."""
+    imported_model(store, "m")
+    np.savez(tmp_path / "h.npz", weights=W)
+    bring(store, tmp_path / "h.npz", model="m", normalize=True)
+    assert store.model("m").embedding_dim == 8
+    np.save(tmp_path / "e.npy", np.ones((40, 3), np.float32))
+    with pytest.raises(IdentityError, match="has embeddings of 8 numbers .*these are of 3"):
+        import_embeddings(
+            store, read_embeddings(tmp_path / "e.npy"), "m", "data", order="as-samples"
+        )
 
 
 def test_a_head_may_come_before_its_model(store, tmp_path):

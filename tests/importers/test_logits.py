@@ -13,11 +13,16 @@ from hypothesis import strategies as st
 
 from embedstore import Store, analysis, schema
 from embedstore.errors import EmbedStoreError, IdentityError, NonFiniteError
+from embedstore.heads import Head
 from embedstore.heads.applying import apply_head
 from embedstore.heads.outcomes import outcome_table
+from embedstore.heads.stored import save_head
 from embedstore.importers import logits as module
 from embedstore.importers.logits import Target, import_logits
 from embedstore.importers.matrices import read_matrix
+from embedstore.importers.predictions import Target as Predicted
+from embedstore.importers.predictions import import_predictions
+from embedstore.importers.tables import read_table
 from embedstore.kernels.outcomes import outcomes
 from embedstore.labels import class_map
 from embedstore.prompts import ClassList, imagenet
@@ -110,6 +115,25 @@ def test_labels_make_the_data_set(tmp_path, x, store):
     assert new.samples("data")["sample_id"].equals(store.samples("data")["sample_id"])
     hit = x.argmax(axis=1) == store.samples("data")["label"].to_numpy()
     assert new.outcomes().select("correct").collect()["correct"].to_list() == hit.tolist()
+
+
+def test_labels_find_the_rows_by_id(tmp_path, x, store):
+    """Ids stand beside the logits and beside the labels, in two orders: never row by row."""
+    ids = store.samples("data")["sample_id"].to_numpy().astype(str)
+    np.savez(tmp_path / "y.npz", logits=x, sample_id=ids)
+    labels_of(store)[::-1].write_csv(tmp_path / "labels.csv")
+    expected = x.argmax(axis=1) == store.samples("data")["label"].to_numpy()
+    for target in (Store.open(tmp_path / "new", create=True), store):  # made of them, and known
+        bring(target, tmp_path / "y.npz", labels=tmp_path / "labels.csv", classes=CLASSES)
+        found = target.outcomes("m", samples=True).collect()
+        assert found["correct"].to_list() == expected.tolist()
+    labels_of(store).with_columns(pl.col("sample_id") + "?").write_csv(tmp_path / "labels.csv")
+    with pytest.raises(EmbedStoreError, match="no id of .*labels.csv"):
+        bring(store, tmp_path / "y.npz", labels=tmp_path / "labels.csv", classes=CLASSES)
+    one = pl.when(pl.col("sample_id") == ids[3]).then(pl.lit("x")).otherwise("sample_id")
+    labels_of(store).with_columns(sample_id=one).write_csv(tmp_path / "labels.csv")
+    with pytest.raises(EmbedStoreError, match=f"has no label for '{ids[3]}' of .*leave it empty"):
+        bring(store, tmp_path / "y.npz", labels=tmp_path / "labels.csv", classes=CLASSES)
 
 
 @pytest.mark.parametrize("ending", ["npy", "txt"])
@@ -230,6 +254,13 @@ def test_a_head_of_weights_or_of_predictions_keeps_its_name(store, x, tmp_path):
         IdentityError, match="a head of other classes named 'imported'.*--head NAME"
     ):
         bring(store, tmp_path / "x.npy", order="as-samples", classes=swapped)
+    save_head(store, "m", "probe", Head(CLASSES.ids, np.zeros((5, 8), np.float32)))
+    with pytest.raises(IdentityError, match="a head of weights named 'probe'.*--head NAME"):
+        bring(store, tmp_path / "x.npy", head="probe", order="as-samples")
+    labels_of(store).rename({"label": "prediction"}).write_csv(tmp_path / "p.csv")
+    import_predictions(store, read_table(tmp_path / "p.csv"), Predicted("m", "data", "said"))
+    with pytest.raises(IdentityError, match="predictions without logits named 'said'"):
+        bring(store, tmp_path / "x.npy", head="said", order="as-samples")
 
 
 def test_a_native_head_is_judged_in_further_spaces_beside_embeddings(store, x, tmp_path):

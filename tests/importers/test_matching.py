@@ -46,7 +46,8 @@ def test_a_shuffled_file_with_gaps_is_the_dictionary(order, left_out, more):
 def test_ids_agree_with_or_without_endings_and_folders(ids, rows):
     found = matched(ids)
     assert found.rows.to_list() == rows
-    assert found.rule == ("by sample id" if "/" in ids[0] and "val" not in ids[0] else found.rule)
+    by_name = "/" not in ids[0] or "val" in ids[0]
+    assert found.rule == ("by file name, without folders" if by_name else "by sample id")
 
 
 def test_the_rule_is_said_where_folders_were_passed_over():

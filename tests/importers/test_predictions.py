@@ -36,7 +36,7 @@ def test_predictions_are_joined_by_id(store, write):
     assert found["prediction"].to_list() == [0, None, 0, 2]
     assert found["correct"].to_list() == [True, None, False, True]
     assert found["label_rank"].to_list() == [0, None, None, 0]
-    assert found["confidence"].to_list() == pytest.approx([0.25, None, 0.5, 1.0005])
+    assert found["confidence"].to_list() == [0.25, None, 0.5, 1.0]
     assert found["head"].unique().to_list() == ["imported"]
     assert report.what == "m on pets, head 'imported': 3 predictions"
     assert "1 (cat/2) samples of pets are not in p.csv: null" in report.notices
@@ -164,6 +164,16 @@ def test_a_known_spec_gives_the_factors(store):
     assert dict(imported_model(store, "resnet50").factors) == {}
 
 
+def test_a_spec_that_adds_nothing_is_said(store, write):
+    path = write("p.csv", ROWS)
+    spec = {"target": {"spec": "timm:no-such-model"}}
+    assert any(
+        "nothing is known of 'timm:no-such-model'" in n for n in bring(store, path, **spec).notices
+    )
+    again = bring(store, path, "second", target={"spec": "timm:resnet50.a1_in1k"})
+    assert any("'m' stays recorded as 'timm:no-such-model'" in n for n in again.notices)
+
+
 def test_names_are_checked_first(store, write):
     path = write("p.csv", ROWS)
     with pytest.raises(
@@ -193,3 +203,16 @@ def test_a_file_of_several_subjects_is_several_models(store, write):
     path = write("s.csv", "subj,imagename,object_response\na,1.jpg,cat\nb,3.png,cat\n")
     with pytest.raises(DatasetError, match=r"decisions of 2 subjects \(a, b\); split it"):
         bring(store, path, layout_name="model-vs-human", target={"protocol": "human"})
+
+
+def test_a_sample_without_a_label_is_of_no_class_in_the_mean(store, write):
+    """What is right may come from another column; the mean is over the classes of labels."""
+    space = str(write("several.toml", 'name = "several"\nlabels = "right"\n'))
+    rows = 'id,label,right\na,cat,"[""cat""]"\nb,,"[""dog""]"\nc,dog,"[""cat""]"\n'
+    import_samples(store, read_table(write("l.csv", rows)), "some", spaces=[space])
+    said = read_table(write("q.csv", "id,prediction\na,cat\nb,dog\nc,dog\n"))
+    import_predictions(store, said, Target("m", "some"))
+    frame = analysis.run("accuracy", store, datasets="some").filter(space="several")
+    (row,) = frame.rows(named=True)
+    assert (row["n_samples"], row["top1_accuracy"]) == (3, pytest.approx(2 / 3))
+    assert row["mean_class_accuracy"] == 0.5  # cat: all, dog: none

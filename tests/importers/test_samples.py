@@ -40,12 +40,29 @@ def test_ids_and_labels_are_those_of_the_folder(empty, write, tmp_path):
 
 def test_rows_stay_in_order_and_other_columns_become_annotations(empty, write):
     rows = [
-        {"image": "z.png", "label": "dog", "dark": 1, "tags": ["x"], "digest": "?", "year": 1990},
-        {"image": "a.png", "label": None, "dark": 0, "tags": [], "digest": "?", "year": None},
+        {
+            "image": "z.png",
+            "label": "dog",
+            "dark": 1,
+            "tags": ["x"],
+            "digest": "?",
+            "nll": 1,
+            "year": 1990,
+        },
+        {
+            "image": "a.png",
+            "label": None,
+            "dark": 0,
+            "tags": [],
+            "digest": "?",
+            "nll": 1,
+            "year": None,
+        },
     ]
     table = read_table(write("t.jsonl", "".join(json.dumps(row) + "\n" for row in rows)))
     report = import_samples(empty, table, "pets")
     assert any("'digest' is left out" in notice for notice in report.notices)
+    assert any("'nll' is left out" in notice for notice in report.notices)
     assert any("true and false now, from 0 and 1: dark" in n for n in report.notices)
     assert empty.samples("pets").to_dicts() == [
         {

@@ -74,6 +74,8 @@ def test_every_form_gives_the_same_columns(write, name, packed):
         ),
         ("more.csv", b"id,n\na,1,2\n", "cannot be read as a table"),
         ("bytes.csv", b"id,n\na,\xff\xfe\n", "cannot be read as a table"),
+        ("utf-16.csv", "id,n\na,1\n".encode("utf-16"), "no text in UTF-8; write the table as CSV"),
+        ("archive.tar", b"id.csv" + bytes(600), "no text in UTF-8"),
         ("twice.csv", b"id,id\na,b\n", "two columns 'id'; rename one"),
         ("nan.jsonl", b'{"id": "a", "n": NaN}\n', "cannot be read as a table"),
         ("cut.jsonl", b'{"id": "a"}\n{"id"', "cannot be read as a table"),
@@ -104,6 +106,12 @@ def test_a_foreign_schema_offers_the_columns_that_are_there(write):
     assert table.find(None, ("label", "n", "id"), "--label") == "n"
 
 
+def test_a_line_of_json_ends_where_json_says(write):
+    r"""U+2028 ends a line for str.splitlines, and not for JSON."""
+    table = read_table(write("t.jsonl", '["a\u2028b"]\n["c"]\n'.encode()))
+    assert table.select(["t"])["t"].to_list() == [["a\u2028b"], ["c"]]
+
+
 def test_the_digest_is_the_files(write):
     import hashlib
 
@@ -119,7 +127,8 @@ def test_ids_are_texts_or_whole_numbers(write):
     assert texts(pl.Series([7.0, float("nan")]), "t").to_list() == ["7", None]
     assert texts(pl.Series([" a ", ""]), "t").to_list() == ["a", None]
     assert texts(pl.Series(["a", "b"], dtype=pl.Categorical), "t").to_list() == ["a", "b"]
-    for wrong in (pl.Series([0.5]), pl.Series([[1]]), pl.Series([b"a"])):
+    infinite, large = pl.Series([1.0, float("inf")]), pl.Series([1e300])
+    for wrong in (infinite, large, pl.Series([0.5]), pl.Series([[1]]), pl.Series([b"a"])):
         with pytest.raises(DatasetError, match="where texts or whole numbers are needed"):
             texts(wrong, "t")
     with pytest.raises(DatasetError, match="'high' in row 2 of t, column 'x', is no number"):
@@ -134,6 +143,10 @@ def test_ids_are_texts_or_whole_numbers(write):
         (["1", "2.5"], [1.0, 2.5]),
         (["007", "1"], ["007", "1"]),
         (["[1, 2]", "[]"], [[1, 2], []]),
+        (["[0.5, 0.7]", "[1]"], [[0.5, 0.7], [1.0]]),
+        (["[1]", "[2.9, null]"], [[1.0], [2.9, None]]),
+        (["[1, null]", None], [[1, None], None]),
+        (["[12345678901234567890]"], [[12345678901234567890.0]]),
         (['["a"]', "[]"], [["a"], []]),
         (["[a", "b]"], ["[a", "b]"]),
         (["True", "false"], [True, False]),

@@ -52,3 +52,20 @@ def test_with_one_right_class_a_row_it_agrees_with_outcomes():
 def test_a_right_class_that_is_not_there_is_refused():
     with pytest.raises(EmbedStoreError, match="not among the 3"):
         outcomes_of_several(np.zeros((1, 3), np.float32), *flat([[3]]), failed=np.zeros(1, bool))
+
+
+@pytest.mark.parametrize(
+    ("classes", "offsets", "message"),
+    [
+        ([0, 1], [0, 2], "do not fit 3 samples"),
+        ([0, 1], [0, 9, 1, 2], "do not fit 3 samples"),
+        ([0, 1], [1, 1, 1, 2], "do not fit 3 samples"),
+        ([0, 1], [0, 1, 2, 3], "end in 3, and there are 2 right classes"),
+    ],
+)
+def test_offsets_that_do_not_fit_are_refused_before_compiled_code_sees_them(
+    classes, offsets, message
+):
+    logits = np.zeros((3, 4), np.float32)
+    with pytest.raises(EmbedStoreError, match=message):
+        outcomes_of_several(logits, np.array(classes), np.array(offsets), failed=np.zeros(3, bool))

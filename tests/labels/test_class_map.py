@@ -32,6 +32,8 @@ def test_a_table_of_members_and_a_list_of_classes(tmp_path):
         ('name = "s"\nrule = "sum"', "choose one of: allowed, max, mean"),
         ('name = "s"\n[classes]\ncat = []', "at least one member"),
         ('name = "s"\n[classes]\ncat = "a"', "at least one member"),
+        ('name = "s"\nclasses = []', "leave it out to keep"),
+        ('name = "s"\nclasses = [["a"], ["b"]]', "a list of class ids"),
         ('name = "all"', "means something else"),
         ("name = 3 4", "is no TOML"),
     ],

@@ -105,6 +105,56 @@ def test_a_head_over_the_spaces_own_classes_is_not_grouped():
     np.testing.assert_array_equal(said.prediction, logits[:, :2].argmax(1))
 
 
+def test_a_class_that_is_a_member_of_itself_keeps_its_other_members():
+    frame = samples([1, 0, 2])
+    logits = np.float32([[0, 2, 1, 0, 0, 0], [1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]])
+    judge, said = judged(ClassMap("two", {"a": ("a", "b"), "c": ("c", "d")}), IDS, frame, logits)
+    assert judge.space.class_ids == ("a", "c")
+    np.testing.assert_array_equal(said.prediction, [0, 0, 1])
+    assert said.correct.all()
+
+
+@pytest.mark.parametrize(
+    ("values", "right"),
+    [
+        (pl.Series([["a", None], None, ["b", "c"]]), [{0}, set(), {1, 2}]),
+        (pl.Series([[0, None], [], [1, 2]]), [{0}, set(), {1, 2}]),
+        (pl.Series([[0, 3], [1, 1], [5, 4]], dtype=pl.Array(pl.Int64, 2)), [{0, 3}, {1}, {5, 4}]),
+        (pl.Series(["a", None, "c"], dtype=pl.Enum(["a", "c"])), [{0}, set(), {2}]),
+        (pl.Series(["a", "tench", "c"]), [{0}, set(), {2}]),
+        (pl.Series([None, None, None]), [set()] * 3),
+    ],
+)
+def test_labels_come_in_any_column_of_ids_or_indices(values, right):
+    frame, logits = samples([0, 1, 2], real=values), logits_of(3)
+    _, said = judged(ClassMap("real", {}, labels="real"), IDS, frame, logits)
+    np.testing.assert_array_equal(said.labelled, [bool(r) for r in right])
+    best = logits.argmax(1)
+    np.testing.assert_array_equal(said.correct, [b in r for b, r in zip(best, right, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["tench", "goldfish"], "holds no class id .but 'goldfish', where one is 'a'.; give ids"),
+        ([0.5, 1.5], "holds Float64; labels are class ids, or whole numbers"),
+        ([[True], [False]], "holds Boolean; labels are"),
+    ],
+)
+def test_a_column_that_holds_no_labels_is_refused(values, message):
+    frame = samples([0, 1], real=values)
+    with pytest.raises(DatasetError, match=message):
+        judgement(ClassMap("s", {}, labels="real"), IDS, dataset(IDS, 2), frame)
+
+
+def test_a_data_set_without_classes_is_judged_in_no_class_map():
+    frame, bare = samples([None, None], real_labels=[["a"], []]), dataset((), 2, ("imagenet-real",))
+    (only,) = judgements(IDS, bare, frame)
+    assert only.space.name == "head"
+    with pytest.raises(DatasetError, match="it has no classes; give it labels"):
+        judgement(ClassMap("s", {}, labels="real_labels"), IDS, bare, frame)
+
+
 @pytest.mark.parametrize(
     ("mapped", "class_ids", "message"),
     [

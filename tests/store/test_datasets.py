@@ -49,9 +49,9 @@ def test_the_same_again_is_found_and_other_ones_are_refused(store):
     save_annotations(store.files, "data", "light", DARK)
     with pytest.raises(DatasetError, match="has other annotations named 'light'"):
         save_annotations(store.files, "data", "light", DARK.select(~pl.col("dark")))
-    with pytest.raises(DatasetError, match="'dark' is one of annotations 'light'"):
+    with pytest.raises(DatasetError, match="'dark' of data set 'data' is one of annotations"):
         save_annotations(store.files, "data", "again", DARK)
-    with pytest.raises(DatasetError, match="'label' is one of the samples"):
+    with pytest.raises(DatasetError, match="'label' of data set 'data' is one of the store's"):
         save_annotations(store.files, "data", "more", pl.DataFrame({"label": [0] * N}))
     with pytest.raises(DatasetError, match="of 3 rows do not fit the 40 samples"):
         save_annotations(store.files, "data", "short", DARK[:3])
@@ -70,6 +70,9 @@ def test_captions_are_texts_that_know_their_sample(store):
     assert frame["class_index"].null_count() == frame.height
     with pytest.raises(IdentityError, match="with other texts; give the data set another name"):
         save_captions(store.files, name, "data", [["x"]] * N)
+    with pytest.raises(DatasetError, match="captions 'none--data' .* hold no text; leave them out"):
+        save_captions(store.files, "none--data", "data", [[]] * N)
+    assert not store.files.exists("texts/none--data/manifest.json")
 
 
 def test_annotations_and_captions_are_copied_verified_and_removed(store, tmp_path):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedstore import Store
+from embedstore import Store, schema
 from embedstore.errors import DamagedError, IdentityError, StoreError, UnknownNameError
+from embedstore.heads.applying import apply_head
+from embedstore.heads.stored import load_head, save_head
+from embedstore.store.contents import TextsRecord, save_texts
 from embedstore.store.maintenance import Selection, copy, removable, remove
+from embedstore.store.tables import table
 from embedstore.store.verify import verify
 from embedstore.testing.stores import random_store
 
@@ -85,3 +89,31 @@ def test_nothing_is_copied_under_another_models_identity(store, tmp_path):
     with pytest.raises(IdentityError, match="another weights"):
         copy(store, target, models="a")
     assert target.datasets == []
+
+
+def add_prompts(store) -> TextsRecord:
+    """Prompts over the classes of `d`, and model `a`'s head of that name."""
+    prompts = TextsRecord("photo--d", "prompts", ("a {}",), "d", ("x",), ("x",))
+    columns = {"text": ["a x"], "class_index": [0], "template_index": [0]}
+    save_texts(store.files, prompts, table(schema.TEXTS, columns))
+    save_head(store, "a", "photo--d", load_head(store, "a", "own"))
+    return prompts
+
+
+def test_prompts_over_a_data_sets_classes_stay_while_another_one_uses_their_head(store):
+    prompts = add_prompts(store)
+    for dataset in ("d", "e"):
+        apply_head(store, "a", dataset, "photo--d")
+    remove(store, Selection(dataset="d"))
+    assert "photo--d" in store.heads("a")
+    assert store.texts("photo--d")[0] == prompts
+    remove(store, Selection("a", "e"))
+    assert verify(store.files) == []
+
+
+def test_prompts_that_no_other_data_set_uses_go_with_theirs(store):
+    add_prompts(store)
+    apply_head(store, "a", "d", "photo--d")
+    remove(store, Selection(dataset="d"))
+    assert store.heads("a") == ["own"]
+    assert verify(store.files) == []

@@ -6,13 +6,13 @@ Dimensions: N pictures.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from embedstore.datasets.endings import ENDINGS
+from embedstore.datasets import folder
 from embedstore.datasets.presets.catalog import Preset
 from embedstore.errors import DatasetError, EmbedStoreError
 
@@ -98,7 +98,8 @@ def pictures_below(root: Path, top: str = "") -> list[Picture]:
     Hidden files and folders are passed over.
     """
     try:
-        return sorted(_walk(root / top, f"{top}/" if top else ""), key=lambda p: p.path.split("/"))
+        found = sorted(folder.pictures_below(root / top, tuple(top.split("/")) if top else ()))
+        return [Picture("/".join(parts), *facts) for parts, *facts in found]
     except OSError as error:
         raise DatasetError(
             f"cannot read {error.filename} ({error.strerror}); make it readable, or remove it"
@@ -122,14 +123,3 @@ def subfolders(root: Path) -> list[str]:
         raise DatasetError(
             f"cannot read {root} ({error.strerror}); check the path, or make it readable"
         ) from error
-
-
-def _walk(folder: Path, before: str) -> Iterator[Picture]:
-    for entry in list(os.scandir(folder)):
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _walk(Path(entry.path), f"{before}{entry.name}/")
-        elif PurePosixPath(entry.name).suffix.lower() in ENDINGS:
-            stat = entry.stat()
-            yield Picture(f"{before}{entry.name}", stat.st_size, stat.st_mtime_ns)

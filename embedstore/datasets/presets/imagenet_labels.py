@@ -15,6 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
+from embedstore.datasets.endings import ENDINGS
 from embedstore.datasets.presets.text_files import csv_of, refuse_malformed, text_of
 from embedstore.errors import DatasetError
 from embedstore.prompts import imagenet
@@ -86,8 +87,14 @@ def picture_number(name: str) -> int:
 
 
 def _by_name(labels: Mapping[str, int], names: Sequence[str]) -> list[int | None]:
-    by_stem = {PurePosixPath(name).name.partition(".")[0]: label for name, label in labels.items()}
-    return [by_stem.get(name.partition(".")[0]) for name in names]
+    by_stem = {_stem(name): label for name, label in labels.items()}
+    return [by_stem.get(_stem(name)) for name in names]
+
+
+def _stem(name: str) -> str:
+    """Return a file's name without its ending, which Kaggle's table leaves out."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in ENDINGS else path.name
 
 
 def _csv_labels(file: Path) -> dict[str, int]:

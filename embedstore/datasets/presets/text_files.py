@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import zlib
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ def text_of(path: Path) -> str:
     try:
         data = path.expanduser().read_bytes()
         return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8-sig")
-    except (OSError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or "it ends too soon"
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or "its gzip is damaged or cut short"
         raise DatasetError(f"cannot read {path}: {reason}; check the path") from error
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
@@ -37,13 +38,17 @@ def json_of(path: Path) -> Any:
 def json_lines_of(path: Path) -> list[dict[str, Any]]:
     """Return an object a line."""
     rows = []
-    for number, line in enumerate(text_of(path).splitlines(), start=1):
+    # not splitlines: a caption may hold Unicode's own line separators
+    lines = enumerate(text_of(path).split("\n"), start=1)
+    for number, line in ((number, line) for number, line in lines if line.strip()):
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:
             raise DatasetError(
                 f"{path} is no JSON lines: {error.msg} in line {number}; get the file again"
             ) from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise refuse_malformed(path, "a JSON object a line")
     return rows
 
 

@@ -153,3 +153,11 @@ def test_the_border_is_two_pixels_and_the_rest_untouched(tmp_path):
         read("bad.png")
     with pytest.raises(PictureError, match="read: No such file"):
         read("none.png")
+
+
+def test_links_that_lead_in_circles_or_nowhere(copy):
+    root = copy("images/a.jpg")
+    (root / "images" / "up").symlink_to(root / "images")
+    (root / "images" / "gone.jpg").symlink_to("nothing")
+    found = PresetSource("sun", f"{root}?partial=1").listing()
+    assert found.paths == ["a.jpg", "gone.jpg"]

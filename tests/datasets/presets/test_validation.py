@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 
@@ -192,6 +193,30 @@ def test_visual_factors_are_joined_by_the_files_names(copy, write):
     write(top, '{"a"')
     with pytest.raises(DatasetError, match="is no JSON lines: .* in line 1"):
         listing(root)
+
+
+def test_files_beside_that_are_odd(copy, write):
+    root = copy(f"val/{WNIDS[0]}/{NAMES[0]}")
+    top = "imagenet_x_val_top_factor.jsonl"
+    write(top, f'{factors(NAMES[0], pose=1)[:-1]}, "justification": "a\u2028b"}}\r\n\r\n')
+    assert listing(root).annotations["pose"].to_list() == [1]
+    write(top, "[1]")
+    with pytest.raises(DatasetError, match="does not hold a JSON object a line; get the file"):
+        listing(root)
+    damaged = bytearray(gzip.compress(random.Random(0).randbytes(999)))
+    damaged[20:60] = bytes(40)
+    (root / top).write_bytes(damaged)
+    with pytest.raises(DatasetError, match=r"cannot read .*gzip is damaged or cut short; check"):
+        listing(root)
+
+
+def test_names_with_dots_are_told_apart(copy, write):
+    root = copy("val/a.1.JPEG", "val/a.2.JPEG")
+    write("val.txt", "a.2.JPEG 5\na.1.JPEG 7\n")
+    assert listing(root).labels == [7, 5]
+    (root / "val.txt").unlink()
+    write("LOC_val_solution.csv", f"ImageId,PredictionString\na.1,{WNIDS[0]} 1\na.2,{WNIDS[1]} 1\n")
+    assert listing(root).labels == LABELS[:2]
 
 
 def test_installed_packages_fill_in(copy, write, monkeypatch, tmp_path):
