@@ -36,7 +36,7 @@ clean:
 
 .venv/dev.stamp: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[encode,demo,dev,remote]'
-	$(BIN)/python -m pip install -q --no-deps 'imagenet-x>=0.0.7'  # for its annotations; its code wants pandas
+	$(BIN)/python -m pip install -q --no-deps 'imagenet-x>=0.0.7'  # for its annotations alone
 	touch $@
 
 .venv/bench.stamp: .venv/dev.stamp

@@ -1,4 +1,4 @@
-"""Clopper-Pearson against SciPy's exact binomial test, and its edges."""
+"""Clopper-Pearson and Wilson against SciPy, and their edges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from polars.testing import assert_frame_equal
 from scipy.stats import binomtest
 
 from embedstore.errors import EmbedStoreError
-from embedstore.stats.intervals import clopper_pearson, with_clopper_pearson
+from embedstore.stats.intervals import clopper_pearson, wilson, with_clopper_pearson
 
 
 @settings(deadline=None, max_examples=200)
@@ -97,3 +97,23 @@ def test_pipes_after_a_group_by() -> None:
     low, high = clopper_pearson([2, 2], [3, 2], confidence=0.9)
     np.testing.assert_array_equal(table["l"], low)
     np.testing.assert_array_equal(table["h"], high)
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 60_000), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
+def test_wilsons_bounds_are_scipys(data: st.DataObject, n: int, confidence: float) -> None:
+    k = data.draw(st.integers(0, n) | st.sampled_from([0, n]))
+    low, high = wilson(k, n, confidence=confidence)
+    expected = binomtest(k, n).proportion_ci(confidence, method="wilson")
+    assert low == pytest.approx(expected.low, abs=1e-9)
+    assert high == pytest.approx(expected.high, abs=1e-9)
+
+
+def test_wilsons_edges_are_those_of_the_exact_interval() -> None:
+    low, high = wilson([0, np.nan, 0, 4], [0, 5, 4, 4])
+    np.testing.assert_array_equal(low[:3], [np.nan, np.nan, 0])
+    assert high[3] == 1
+    with pytest.raises(EmbedStoreError, match="6 successes in 5 trials at entry 0; give"):
+        wilson(6, 5)
+    with pytest.raises(EmbedStoreError, match="between 0 and 1"):
+        wilson(1, 2, confidence=1)
