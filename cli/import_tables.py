@@ -93,12 +93,15 @@ def annotations_(
 ) -> None:
     """Put columns of a table beside a data set's samples, joined by id.
 
-    Ids that find no partner are counted and named; a sample without a row gets nulls.
+    Ids that find no partner are counted and named; a sample without a row gets nulls. A file of ids
+    alone is a list of samples: true for these, in a column of the name given.
 
     \b
     Examples:
       embedstore import annotations clip.store --dataset imagenet --id file_name \\
           --file imagenet_x_val_top_factor.jsonl --prefix top_
+      embedstore import annotations clip.store --dataset imagenet --id file_name \\
+          --file prototypical_paths.csv --name prototype
       embedstore import annotations clip.store --dataset imagenet --rows sorted-ids \\
           --file imagenet_real_labels.jsonl --columns real_labels
     """

@@ -56,6 +56,10 @@ def import_annotations(
     ------
     DatasetError
         If an id stands twice or none is a sample's, or a column's name is taken.
+
+    Notes
+    -----
+    A file of ids alone is a list of samples: a column of its own name, true for these, else false.
     """
     samples = dataset_of(store, dataset)["sample_id"]
     where = str(table.path)
@@ -69,12 +73,12 @@ def import_annotations(
     else:
         frame = _values(table, columns)
         matched = _ordered(frame.height, samples, rows, where, dataset)
-    if not frame.width:
-        raise DatasetError(f"{where} has no column besides its ids; there is nothing to import")
-    notices = matched.notices(table.path.name, dataset)
-    frame = pl.DataFrame([matched.gather(column) for column in frame.get_columns()])
-    frame = frame.rename(lambda column: f"{prefix}{column}")
-    name = name or f"{prefix}{PurePath(table.path).name.partition('.')[0]}"
+    stem = PurePath(table.path).name.partition(".")[0]
+    notices = matched.notices(table.path.name, dataset, "null" if frame.width else "false")
+    kept = [matched.gather(column) for column in frame.get_columns()]
+    kept = kept or [pl.Series(name or stem, matched.rows).is_not_null()]
+    frame = pl.DataFrame(kept).rename(lambda column: f"{prefix}{column}")
+    name = name or f"{prefix}{stem}"
     _refuse_taken(store, dataset, name, frame.columns)
     already, said = save_columns(store, dataset, name, frame, table.origin | matched.facts())
     n_described = len(samples) - len(matched.missing)

@@ -42,13 +42,13 @@ class Match:
             "n_samples_without_row": len(self.missing),
         }
 
-    def notices(self, where: str, dataset: str) -> list[str]:
-        """Say what found no partner, and by which rule the rest did."""
+    def notices(self, where: str, dataset: str, absent: str = "null") -> list[str]:
+        """Say what found no partner, what it becomes, and by which rule the rest did."""
         said = [f"ids are compared {self.rule}"] if self.rule != BY_ID else []
         if len(self.unknown):
             said.append(f"{named(self.unknown)} of {where} are no samples of {dataset}: left out")
         if len(self.missing):
-            said.append(f"{named(self.missing)} samples of {dataset} are not in {where}: null")
+            said.append(f"{named(self.missing)} samples of {dataset} are not in {where}: {absent}")
         return said
 
 

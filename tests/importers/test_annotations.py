@@ -72,6 +72,17 @@ def test_lists_stay_lists(store, write):
     assert store.samples("pets")["seen"].to_list() == [[2, 0], None, [], None]
 
 
+def test_a_file_of_ids_alone_is_a_list_of_samples(store, write):
+    report = add(store, write("listed.csv", "file_name\n3.png\n1.jpg\n"), name="prototype")
+    said = {"cat/1": True, "cat/2": False, "dog/3": True, "red_fox/4": False}
+    assert column(store, "prototype") == said
+    assert report.notices[-1] == (
+        "2 (cat/2, red_fox/4) samples of pets are not in listed.csv: false"
+    )
+    add(store, write("others.csv", "id\ncat/2\n"), prefix="my_")
+    assert [i for i, true in column(store, "my_others").items() if true] == ["cat/2"]
+
+
 def test_a_file_without_ids_must_say_its_order(store, write):
     path = write("real.json", "[[0], [], [1, 2], [2]]")
     with pytest.raises(DatasetError, match="name one with --id .or --rows, for a file that has no"):
@@ -92,7 +103,6 @@ def test_a_file_without_ids_must_say_its_order(store, write):
             {},
             "id '1.jpg' stands twice .* rows 1 and 2 .there as '1.png'",
         ),
-        ("id\n1.jpg\n", {}, "no column besides its ids"),
         ("id,x\n1.jpg,1\n", {"columns": ["y"]}, "no column 'y'; name one with --columns: .* id, x"),
         ("id,label\n1.jpg,1\n", {}, "'label' is one of data set 'pets' already"),
         ("id,model\n1.jpg,a\n", {}, "'model' is one of the store's outcomes already; .*--prefix"),
