@@ -10,7 +10,8 @@ from __future__ import annotations
 import polars as pl
 
 from embedstore.analysis import analysis
-from embedstore.schema import ACCURACY, RUN
+from embedstore.schema import RUN
+from embedstore.schema.runs import ACCURACY
 from embedstore.stats.intervals import with_clopper_pearson
 from embedstore.store import Store
 
@@ -31,7 +32,7 @@ def accuracy(
     Returns
     -------
     pl.DataFrame
-        Columns of `schema.ACCURACY`; accuracies from 0 to 1, null where nothing is labelled,
+        Columns of `schema.runs.ACCURACY`; accuracies from 0 to 1, null where nothing is labelled,
         and top-5 where imported predictions have no ranks.
     """
     outcomes = store.outcomes(models, datasets, heads=heads, samples=True)

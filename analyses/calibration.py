@@ -15,7 +15,7 @@ import polars as pl
 from embedstore.analysis import analysis
 from embedstore.kernels.bins import Binning, Bins, error_interval, in_bins
 from embedstore.kernels.smooth import smooth_calibration_error
-from embedstore.schema import CALIBRATION
+from embedstore.schema.runs import CALIBRATION
 from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun
 from embedstore.temperature import AUTO, ScaledRun, Temperatures, classwise
@@ -61,7 +61,7 @@ def calibration(
     Returns
     -------
     pl.DataFrame
-        Columns of `schema.CALIBRATION`, one row a model, data set, head and label space.
+        Columns of `schema.runs.CALIBRATION`, one row a model, data set, head and label space.
 
     Raises
     ------

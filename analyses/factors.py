@@ -25,7 +25,7 @@ from embedstore.analysis import analysis
 from embedstore.errors import DatasetError, EmbedStoreError
 from embedstore.kernels.bitsets import count_in_each, packed
 from embedstore.labels.factors import Factors, factor_columns, factors_of, flags
-from embedstore.schema import FACTOR_TABLE
+from embedstore.schema.runs import FACTOR_TABLE
 from embedstore.stats.intervals import with_clopper_pearson
 from embedstore.stats.multinomial import error_ratio
 from embedstore.store import Store
@@ -83,8 +83,8 @@ def factors(
     Returns
     -------
     pl.DataFrame
-        Columns of `schema.FACTOR_TABLE`. `worst_factor` is the least accuracy of the factors of the
-        run; those named `multi_...` have one of their own.
+        Columns of `schema.runs.FACTOR_TABLE`. `worst_factor` is the least accuracy of the factors
+        of the run; those named `multi_...` have one of their own.
 
     Raises
     ------

@@ -10,7 +10,7 @@ import polars as pl
 
 from embedstore.analysis import analysis
 from embedstore.kernels.bins import Binning, Bins, in_bins
-from embedstore.schema import RELIABILITY
+from embedstore.schema.runs import RELIABILITY
 from embedstore.stats.intervals import with_clopper_pearson
 from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun
@@ -43,8 +43,8 @@ def reliability(
     Returns
     -------
     pl.DataFrame
-        Columns of `schema.RELIABILITY`, one row a bin; runs that have no temperature have no rows
-        with `scaled`, and runs without confidences none at all.
+        Columns of `schema.runs.RELIABILITY`, one row a bin; runs that have no temperature have no
+        rows with `scaled`, and runs without confidences none at all.
 
     Raises
     ------

@@ -15,7 +15,7 @@ import polars as pl
 from embedstore import schema
 from embedstore.analysis import analysis, run
 from embedstore.labels import ALL
-from embedstore.schema import RESOLUTION_PAIRS
+from embedstore.schema.runs import RESOLUTION_PAIRS
 from embedstore.store import Store
 
 #: What the models of a pair have in common: the same, or not known of either.
@@ -51,7 +51,7 @@ def resolution_pairs(
     Returns
     -------
     pl.DataFrame
-        Columns of `schema.RESOLUTION_PAIRS`; accuracies are top-1, null where there is none.
+        Columns of `schema.runs.RESOLUTION_PAIRS`; accuracies are top-1, null where there is none.
     """
     bias = run("shape-bias", store, models=models, datasets=cue_conflict)
     bias = bias.filter(pl.col("shape_bias").is_not_null(), pl.col("protocol").is_not_null())

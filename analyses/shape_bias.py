@@ -17,7 +17,7 @@ import polars as pl
 from embedstore.analysis import analysis
 from embedstore.errors import EmbedStoreError
 from embedstore.heads.protocols import Protocol, protocol_of
-from embedstore.schema import SHAPE_BIAS
+from embedstore.schema.runs import SHAPE_BIAS
 from embedstore.stats.intervals import with_clopper_pearson
 from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun, checked_table
@@ -58,7 +58,7 @@ def shape_bias(
     Returns
     -------
     pl.DataFrame
-        Columns of `schema.SHAPE_BIAS`, one row a model, data set, head and label space.
+        Columns of `schema.runs.SHAPE_BIAS`, one row a model, data set, head and label space.
 
     Raises
     ------

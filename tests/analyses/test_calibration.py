@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from scipy.special import log_softmax, softmax
 
-from embedstore import Store, analysis, schema
+from embedstore import Store, analysis
 from embedstore.errors import EmbedStoreError, UnknownNameError
 from embedstore.heads import Head
 from embedstore.heads.applying import apply_head
@@ -26,6 +26,7 @@ from embedstore.importers.tables import read_table
 from embedstore.kernels.bins import in_bins
 from embedstore.labels import ClassMap
 from embedstore.prompts import ClassList
+from embedstore.schema import runs
 from embedstore.testing.stores import random_store
 
 GOLDEN = {
@@ -82,7 +83,7 @@ def test_peers_agree_on_the_published_predictions(imagenet_x):
 
 def test_reliability_is_what_the_error_is_made_of(imagenet_x):
     bins = analysis.run("reliability", imagenet_x)
-    assert bins.schema == dict(schema.RELIABILITY)
+    assert bins.schema == dict(runs.RELIABILITY)
     gaps = (pl.col("accuracy") - pl.col("confidence")).abs() * pl.col("n_samples")
     errors = dict(bins.group_by("model").agg(gaps.sum() / 50_000).iter_rows())
     assert errors == pytest.approx(GOLDEN["equal-width", 15], abs=1e-10)
@@ -108,7 +109,7 @@ def mean_nll(logits, labels, temperature):
 def test_temperature_is_fitted_on_one_half_and_measured_on_the_rest(tmp_path):
     store = random_store(tmp_path / "s", datasets=("data", "shift"), n_samples=300, failed=(3, 70))
     found = analysis.run("calibration", store, id_dataset="data")
-    assert found.schema == dict(schema.CALIBRATION)
+    assert found.schema == dict(runs.CALIBRATION)
     rows = {row["dataset"]: row for row in found.iter_rows(named=True)}
     read = np.ones(300, bool)
     read[[3, 70]] = False
@@ -216,9 +217,9 @@ def test_one_sample_and_no_sample(tmp_path):
     empty = random_store(tmp_path / "b", n_samples=3, failed=(0, 1, 2))
     (none,) = analysis.run("calibration", empty).to_dicts()
     assert (none["n_samples"], none["n_left_out"]) == (0, 3)
-    measured = [c for c, t in schema.CALIBRATION.items() if t == pl.Float64]
+    measured = [c for c, t in runs.CALIBRATION.items() if t == pl.Float64]
     assert {none[c] for c in measured} == {None}
-    assert analysis.run("reliability", empty).schema == dict(schema.RELIABILITY)
+    assert analysis.run("reliability", empty).schema == dict(runs.RELIABILITY)
     assert analysis.run("calibration", empty, models="nobody").is_empty()
 
 

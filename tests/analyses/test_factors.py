@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from cli import main
 from embedstore import Store, analysis
 from embedstore.errors import DatasetError, EmbedStoreError
-from embedstore.schema import FACTOR_TABLE
+from embedstore.schema.runs import FACTOR_TABLE
 from embedstore.stats.intervals import clopper_pearson
 from embedstore.store.datasets import save_annotations
 from embedstore.testing.simulate import DATASET, simulate_store
