@@ -23,7 +23,7 @@ class Analyses(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         """Make the command of an analysis, or of the one in a file."""
-        return _command(analysis.find(name))
+        return _command(name)
 
 
 @click.group(cls=Analyses, subcommand_metavar="NAME STORE [OPTIONS]")
@@ -40,14 +40,18 @@ def analyze() -> None:
     """
 
 
-def _command(found: analysis.Analysis) -> click.Command:
-    def call(store: str, format_: str, output: Path | None, **parameters: Any) -> None:
+def _command(name: str) -> click.Command:
+    found = analysis.find(name)
+
+    def call(
+        store: str, format_: str, output: Path | None, *, refresh: bool, **parameters: Any
+    ) -> None:
         import polars as pl
 
         from embedstore.errors import EmbedStoreError
         from embedstore.store import Store
 
-        frame = found(Store.open(store), **parameters)
+        frame = analysis.run(name, Store.open(store), refresh=refresh, **parameters)
         if not isinstance(frame, pl.DataFrame):
             raise EmbedStoreError(
                 f"analysis {found.name!r} returns {type(frame).__name__}; return a Polars DataFrame"
@@ -57,12 +61,13 @@ def _command(found: analysis.Analysis) -> click.Command:
 
     parameters: list[click.Parameter] = [store_argument()]
     parameters += [_option(parameter) for parameter in found.parameters.values()]
+    refresh_ = click.Option(["--refresh"], is_flag=True, help="Compute anew what was kept.")
     output = click.Option(
         ["-o", "--output"], type=click.Path(path_type=Path, dir_okay=False), help="Write to a file."
     )
     command = click.Command(
         found.name,
-        params=[*parameters, output],
+        params=[*parameters, refresh_, output],
         callback=call,
         help=f"{found.summary}\n\n\b\nExample:\n  embedstore analyze {found.name} clip.store",
     )

@@ -1,7 +1,8 @@
 """The project's one numba decorator, and threads over the rows of an array.
 
 Kernels release the GIL and run on plain threads, so they need none of numba's threading layers,
-of which some may not be entered from two threads at once.
+of which some may not be entered from two threads at once. numba itself, a quarter of a second and
+55 MB, is imported when the first kernel is called: most commands call none.
 """
 
 from __future__ import annotations
@@ -9,21 +10,51 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import RLock
 from typing import Any, TypeVar, cast
-
-import numba
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: Sums may be reordered and fused so that they vectorise. NaN and infinity keep their meaning:
 #: `nnan` and `ninf` are left out, since kernels must see and refuse them.
 FAST_MATH = frozenset({"reassoc", "nsz", "contract", "arcp"})
+_COMPILING = RLock()  # entered again where one kernel calls another
+
+
+class Kernel:
+    """A function that is handed to numba when it is first called."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.py_func = function
+        self.__doc__, self.__name__ = function.__doc__, function.__name__
+        self.__wrapped__ = function
+        self._compiled: Any = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it, compiled."""
+        return self.compiled(*arguments)
+
+    @property
+    def compiled(self) -> Any:
+        """Numba's own function of it."""
+        if self._compiled is None:
+            with _COMPILING:
+                self._compiled = self._compiled or self._compile()
+        return self._compiled
+
+    def _compile(self) -> Any:
+        import numba
+
+        names = self.py_func.__globals__
+        for name in self.py_func.__code__.co_names:
+            if isinstance(called := names.get(name), Kernel):
+                names[name] = called.compiled  # numba reads globals, and knows no wrapper of ours
+        return numba.njit(cache=True, nogil=True, fastmath=set(FAST_MATH))(self.py_func)  # noqa: TID251
 
 
 def njit(function: F) -> F:
     """Compile `function` without Python objects, cached on disk, GIL released."""
-    compiled = numba.njit(cache=True, nogil=True, fastmath=set(FAST_MATH))  # noqa: TID251
-    return cast("F", compiled(function))
+    return cast("F", Kernel(function))
 
 
 def n_threads() -> int:

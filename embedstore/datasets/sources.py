@@ -15,6 +15,7 @@ from typing import TypeVar
 import polars as pl
 
 from embedstore import schema
+from embedstore.accelerate import n_threads
 from embedstore.datasets.readers import Reader
 from embedstore.errors import EmbedStoreError, PictureError, UnknownNameError
 from embedstore.prompts import ClassList, imagenet
@@ -87,7 +88,7 @@ def open_source(spec: str) -> Source:
         raise EmbedStoreError(
             f"data source {spec!r} names no kind; write it as KIND:LOCATION, such as folder:{spec}"
         )
-    if kind not in _KINDS:  # presets bring numba, 55 MB that no other listing needs
+    if kind not in _KINDS:  # presets bring class lists that no other listing needs
         from embedstore.datasets.presets import source  # noqa: F401
     if kind not in _KINDS:
         raise UnknownNameError("kind of data source", kind, _KINDS)
@@ -147,8 +148,6 @@ def _digests(read: Reader, paths: Sequence[str], progress: Callable[[int], None]
             return sha256(read(path)).hexdigest()[:DIGEST_DIGITS]
         except PictureError:
             return ""  # the encoder meets it again and records why
-
-    from embedstore.accelerate import n_threads  # numba's 55 MB, which no listing needs
 
     digests = [pl.Series(dtype=pl.String)]
     with ThreadPoolExecutor(n_threads()) as pool:

@@ -36,7 +36,11 @@ def results(chosen: Chosen, format_: str, name: str = "accuracy") -> Export:
     name
         Of the analysis.
     """
-    wanted = {"models": chosen.models, "datasets": chosen.datasets, "heads": chosen.heads}
+    wanted: dict[str, Any] = {
+        "models": chosen.models,
+        "datasets": chosen.datasets,
+        "heads": chosen.heads,
+    }
     known = analysis.find(name).parameters
     frame = analysis.run(name, chosen.store, **{k: v for k, v in wanted.items() if k in known})
     refuse_nothing(frame.rows(), chosen, f"results of {name}")

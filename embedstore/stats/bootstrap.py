@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.accelerate import over_rows
 from embedstore.errors import EmbedStoreError
 
 F32 = npt.NDArray[np.float32]
@@ -174,8 +175,6 @@ def _blocks(n_rows: int, row_bytes: int) -> Iterator[tuple[int, int]]:
 
 
 def _draw(n_units: int, start: int, stop: int, seed: int) -> F32:
-    from embedstore.accelerate import over_rows  # imports numba: a cached result needs none
-
     counts = np.empty((stop - start, n_units), np.float32)
 
     def draw_rows(first: int, last: int) -> None:

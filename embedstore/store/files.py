@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 
 from embedstore.errors import StoreError
+from embedstore.store.observing import Observation
 
 try:
     import fcntl as _fcntl
@@ -31,6 +32,8 @@ else:
 ASIDE = ".aside"
 
 
+#: Ending of the small files that name all others with their digests.
+RECORDS = ".json"
 #: What can be hashed and written.
 Buffer = bytes | bytearray | memoryview | mmap.mmap
 
@@ -46,6 +49,7 @@ class LocalFiles:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._checked: set[str] = set()  # keys whose digest was found right in this process
+        self._observations: tuple[Observation, ...] = ()  # that are being made
 
     def once(self, key: str, check: Callable[[], bool]) -> bool:
         """Return whether `check` holds for a file that is never written twice; ask it once."""
@@ -53,17 +57,39 @@ class LocalFiles:
             self._checked.add(key)
         return key in self._checked
 
+    @contextmanager
+    def observed(self) -> Iterator[Observation]:
+        """Note what is read until the block ends, on any thread; observations may be nested."""
+        observation = Observation()
+        self._observations += (observation,)
+        try:
+            yield observation
+        finally:
+            self._observations = tuple(o for o in self._observations if o is not observation)
+
     def path(self, key: str) -> Path:
         """Return the file's path; `key` uses forward slashes."""
         return self.root / key
 
     def exists(self, key: str) -> bool:
         """Whether the file is there."""
-        return self.path(key).is_file()
+        found = self.path(key).is_file()
+        for observation in self._observations:
+            observation.present[key] = found
+        return found
 
     def read(self, key: str) -> bytes:
         """Return the whole file; :class:`FileNotFoundError` if it is not there."""
-        return self.path(key).read_bytes()
+        try:
+            data = self.path(key).read_bytes()
+        except FileNotFoundError:
+            for observation in self._observations:
+                observation.present[key] = False
+            raise
+        if key.endswith(RECORDS):
+            for observation in self._observations:
+                observation.records[key] = digest_of(data)
+        return data
 
     def size(self, key: str) -> int:
         """Return the file's size in bytes; :class:`FileNotFoundError` if it is not there."""
@@ -159,15 +185,21 @@ class LocalFiles:
         try:
             entries = list(os.scandir(self.path(key)))
         except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.endswith(ASIDE))
+            entries = []
+        found = sorted(e.name for e in entries if e.is_dir() and not e.name.endswith(ASIDE))
+        for observation in self._observations:
+            observation.folders[key] = tuple(found)
+        return found
 
     def names(self, key: str) -> list[str]:
         """Return the sorted names of the files directly below `key`; none if it is not there."""
         try:
-            return sorted(entry.name for entry in os.scandir(self.path(key)) if entry.is_file())
+            found = sorted(entry.name for entry in os.scandir(self.path(key)) if entry.is_file())
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            found = []
+        for observation in self._observations:
+            observation.names[key] = tuple(found)
+        return found
 
     def walk(self, key: str = "") -> Iterator[str]:
         """Yield the key of every file below `key`, sorted within each folder."""

@@ -75,6 +75,16 @@ def answers(model: str, dataset: str, protocol: str) -> str:
     return f"models/{model}/answers/{dataset}/{protocol}"
 
 
+def results(analysis: str) -> str:
+    """Results of one analysis that are kept: a cache."""
+    return f"results/{analysis}"
+
+
+def result(analysis: str, key: str) -> str:
+    """One of them; the key tells its parameters and what it was computed from."""
+    return f"results/{analysis}/{key}"
+
+
 def pointer(model: str, dataset: str) -> str:
     """What is finished of a run: a cache over its manifests."""
     return f"runs/{model}/{dataset}.json"

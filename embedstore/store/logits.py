@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.kernels.half import widen
 from embedstore.store.arrays import StoredArray
 
 F32 = npt.NDArray[np.float32]
@@ -62,6 +63,4 @@ class StoredLogits:
 
 
 def _widened(centred: npt.NDArray[np.float16], maximum: F32) -> F32:
-    from embedstore.kernels.half import widen  # numba: only where logits are read
-
     return widen(np.ascontiguousarray(centred).view(np.uint16), maximum)

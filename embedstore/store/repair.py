@@ -48,6 +48,8 @@ def repair(files: LocalFiles, problems: list[Problem], *, leftover_age: float = 
                 files.sweep(problem.file) if ASIDE in problem.file else files.delete(problem.file)
         elif problem.file.startswith("runs/"):
             files.delete(problem.file)
+        elif problem.file.startswith("results/"):
+            _discard(files, folder_of(problem.file))
         elif problem.file == layout.STORE:
             files.replace(layout.STORE, write_record({"format": schema.FORMAT}))
         elif (name == "zarr.json" and _rewrite_zarr_json(files, problem.file)) or (
@@ -62,6 +64,11 @@ def repair(files: LocalFiles, problems: list[Problem], *, leftover_age: float = 
         for dataset in datasets_of(files, model):
             write_pointer(files, model, dataset)
     return sorted(withdrawn)
+
+
+def _discard(files: LocalFiles, folder: str) -> None:
+    if files.path(folder).is_dir():
+        files.delete_folder(folder)
 
 
 def _withdraw(files: LocalFiles, problem: Problem, withdrawn: set[str]) -> None:

@@ -85,7 +85,14 @@ def verify(files: LocalFiles, progress: Callable[[int], None] = lambda _n: None)
         # Where no manifest and no plan can be read, a file may be all that is left of good data.
         if ASIDE in key or folder_of(key) in vouching:
             problems[key] = Problem(key, "leftover", None)
-    return sorted(problems.values(), key=lambda p: p.file)
+    return sorted(map(_as_cache, problems.values()), key=lambda p: p.file)
+
+
+def _as_cache(problem: Problem) -> Problem:
+    """What is kept of results is computed anew where it is damaged: it costs nothing."""
+    if problem.file.startswith("results/") and not problem.harmless:
+        return Problem(problem.file, "stale", None)
+    return problem
 
 
 def _folders(keys: list[str]) -> set[str]:
