@@ -22,6 +22,7 @@ Bool = npt.NDArray[np.bool_]
 MOST_VALUES = 1_000
 #: ImageNet-X's several factors a picture, where they stand beside its top factors.
 SEVERAL = "multi_"
+TEXTS = (pl.String, pl.Categorical, pl.Enum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +119,28 @@ def _marks(column: pl.Series) -> list[tuple[str, pl.Series]]:
     marks = flags(column)
     if marks is not None:
         return [("", marks)]
-    texts = (pl.String, pl.Categorical, pl.Enum)
-    if not (column.dtype.is_integer() or column.dtype in texts):
+    said = categories(column)
+    values = said.drop_nulls().unique().sort()
+    return [(f"={value}", said == value) for value in values]
+
+
+def categories(column: pl.Series) -> pl.Series:
+    """Return the values of a column that sorts samples into kinds, as texts: (N,).
+
+    Raises
+    ------
+    DatasetError
+        If it holds lists or fractions, or too many values to sort samples by.
+    """
+    if not (column.dtype.is_integer() or column.dtype in TEXTS):
         raise DatasetError(
             f"column {column.name!r} holds {column.dtype}, which sorts no samples; give one of "
             "true and false, texts or whole numbers with --factors"
         )
-    values = column.drop_nulls().cast(pl.String).unique().sort()
-    if len(values) > MOST_VALUES:
+    n_values = column.drop_nulls().n_unique()
+    if n_values > MOST_VALUES:
         raise DatasetError(
-            f"column {column.name!r} has {len(values):,} values, and a factor at most "
+            f"column {column.name!r} has {n_values:,} values, and a factor at most "
             f"{MOST_VALUES:,}; sort its samples into fewer, or choose other columns with --factors"
         )
-    said = column.cast(pl.String)
-    return [(f"={value}", said == value) for value in values]
+    return column.cast(pl.String)

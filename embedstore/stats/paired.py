@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import EmbedStoreError
+from embedstore.stats.intervals import wilson
 
 F64 = npt.NDArray[np.float64]
 
@@ -94,3 +95,50 @@ def error_consistency(counts: PairedCounts) -> float:
     first, second = (counts.both + counts.first_only) / n, (counts.both + counts.second_only) / n
     expected = first * second + (1 - first) * (1 - second)
     return float("nan") if expected == 1 else (observed - expected) / (1 - expected)
+
+
+def paired_difference(
+    both: npt.ArrayLike,
+    first_only: npt.ArrayLike,
+    second_only: npt.ArrayLike,
+    neither: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
+) -> tuple[F64, F64]:
+    """Return the interval of the accuracy of a first model less that of a second: low, high.
+
+    Newcombe's method 10 (1998, Statistics in Medicine 17, 2635): Wilson's intervals of the two
+    accuracies, squared and added, less what the correlation of the models explains. It is rather
+    too wide where the models seldom differ, and has a width where they never do.
+
+    Parameters
+    ----------
+    both, first_only, second_only, neither
+        Counts that broadcast against each other: (N,) each. No sample gives NaN.
+    confidence
+        Between 0 and 1, exclusive.
+
+    Raises
+    ------
+    EmbedStoreError
+        If a count is negative, or `confidence` is out of range.
+    """
+    counts = (np.asarray(c, np.float64) for c in (both, first_only, second_only, neither))
+    e, f, g, h = np.broadcast_arrays(*counts)
+    if min(c.min(initial=0) for c in (e, f, g, h)) < 0:
+        raise EmbedStoreError("a count of samples is negative; give counts from 0")
+    n = e + f + g + h
+    (low_1, high_1), (low_2, high_2) = (wilson(k, n, confidence=confidence) for k in (e + f, e + g))
+    covariance, margins = e * h - f * g, (e + f) * (g + h) * (e + g) * (f + h)
+    corrected = np.where(covariance < 0, covariance, np.maximum(covariance - n / 2, 0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        phi = np.where(margins > 0, corrected / np.sqrt(margins), 0.0)
+        first, second = (e + f) / n, (e + g) / n
+        below = _added(first - low_1, high_2 - second, phi)
+        above = _added(high_1 - first, second - low_2, phi)
+    return first - second - below, first - second + above
+
+
+def _added(first: F64, second: F64, phi: F64) -> F64:
+    square = first**2 - 2 * phi * first * second + second**2
+    return np.asarray(np.sqrt(np.maximum(square, 0.0)))  # rounding may pass below 0

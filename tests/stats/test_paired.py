@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.proportion import proportion_confint
 
 from embedstore.errors import EmbedStoreError
 from embedstore.stats.paired import (
@@ -16,6 +17,7 @@ from embedstore.stats.paired import (
     error_consistency,
     mcnemar,
     paired_counts,
+    paired_difference,
 )
 
 
@@ -67,3 +69,52 @@ def test_bad_input_is_refused() -> None:
         agreement([1], [1, 2])
     with pytest.raises(EmbedStoreError, match="give counts from 0"):
         mcnemar(-1, 2)
+
+
+def test_newcombes_published_interval() -> None:
+    low, high = paired_difference(36, 12, 2, 0)  # Newcombe (1998), table II
+    assert (low, high) == (pytest.approx(0.0569, abs=5e-5), pytest.approx(0.3404, abs=5e-5))
+
+
+def naive_interval(e: int, f: int, g: int, h: int) -> tuple[float, float]:
+    n = e + f + g + h
+    first, second = (e + f) / n, (e + g) / n
+    a, b = (proportion_confint(k, n, method="wilson") for k in (e + f, e + g))
+    margins = (e + f) * (g + h) * (e + g) * (f + h)
+    covariance = e * h - f * g
+    if covariance > 0:
+        covariance = max(covariance - n / 2, 0)
+    phi = covariance / margins**0.5 if margins else 0.0
+
+    def added(x: float, y: float) -> float:
+        return max(x * x - 2 * phi * x * y + y * y, 0.0) ** 0.5
+
+    below, above = added(first - a[0], b[1] - second), added(a[1] - first, second - b[0])
+    return first - second - below, first - second + above
+
+
+@settings(deadline=None)
+@given(st.tuples(*[st.integers(0, 60)] * 4).filter(any))
+def test_the_interval_against_a_naive_one_and_its_mirror_image(cells) -> None:
+    e, f, g, h = cells
+    low, high = paired_difference(e, f, g, h)
+    assert (low, high) == pytest.approx(naive_interval(*cells), abs=1e-7)
+    assert -1 - 1e-12 <= low <= (f - g) / sum(cells) <= high <= 1 + 1e-12
+    mirrored = paired_difference(e, g, f, h)
+    assert mirrored == (pytest.approx(-high, abs=1e-12), pytest.approx(-low, abs=1e-12))
+
+
+@pytest.mark.parametrize(
+    ("cells", "most"), [((0.5, 0.2, 0.1, 0.2), 0.97), ((0.85, 0.04, 0.01, 0.1), 0.999)]
+)
+def test_the_interval_holds_the_truth_as_often_as_it_says(cells, most) -> None:
+    drawn = np.random.default_rng(0).multinomial(50, cells, 4000)
+    low, high = paired_difference(*drawn.T)
+    truth = cells[1] - cells[2]
+    assert 0.94 < ((low <= truth) & (truth <= high)).mean() < most  # wide where few differ
+
+
+def test_an_interval_of_no_sample_and_of_negative_counts() -> None:
+    assert np.isnan(paired_difference(0, 0, 0, 0)).all()
+    with pytest.raises(EmbedStoreError, match="give counts from 0"):
+        paired_difference(5, -1, 0, 3)
