@@ -13,12 +13,13 @@ import numpy as np
 import polars as pl
 
 from embedstore.analysis import analysis
+from embedstore.in_distribution import AUTO
 from embedstore.kernels.bins import Binning, Bins, error_interval, in_bins
 from embedstore.kernels.smooth import smooth_calibration_error
 from embedstore.schema.runs import CALIBRATION
 from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun
-from embedstore.temperature import AUTO, ScaledRun, Temperatures, classwise
+from embedstore.temperature import ScaledRun, Temperatures, classwise
 
 Brier = Literal["classes", "top-label"]
 

@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from embedstore.analysis import analysis
+from embedstore.in_distribution import AUTO
 from embedstore.kernels.bins import Binning, Bins, in_bins
 from embedstore.schema.runs import RELIABILITY
 from embedstore.stats.intervals import with_clopper_pearson
 from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun
-from embedstore.temperature import AUTO, ScaledRun, Temperatures
+from embedstore.temperature import ScaledRun, Temperatures
 
 
 @analysis

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from embedstore.errors import EmbedStoreError, UnknownNameError
 from embedstore.heads.held_out import SUFFIX
 from embedstore.heads.splits import hashed
 from embedstore.heads.stored import head_record
+from embedstore.in_distribution import AUTO, NONE, ambiguous, id_candidates
 from embedstore.kernels.classwise import classwise_error, classwise_gaps
 from embedstore.kernels.temperature import TemperatureFit, fit_temperature, scaled
 from embedstore.labels import ClassMap, Judgement, judgement, judgements
@@ -31,10 +31,6 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
-#: Of `id_dataset`: find it by its name; fit no temperature.
-AUTO, NONE = "auto", "none"
-#: What an in-distribution data set is called.
-ID_NAMES = frozenset({"imagenet", "imagenet-1k", "imagenet-val", "imagenet-validation"})
 #: Share of the in-distribution data set that temperatures are fitted on.
 HALF = 0.5
 
@@ -216,26 +212,15 @@ def _id_dataset(store: Store, wanted: str) -> str:
     """Return the in-distribution data set; "" where no temperature is to be fitted."""
     if wanted == NONE:
         return ""
-    runs = store.outcome_runs()
-    datasets = sorted({run.dataset for run in runs})
-    if wanted != AUTO:
-        if wanted not in datasets:
-            raise UnknownNameError("in-distribution data set", wanted, [*datasets, NONE])
-        return wanted
-    named = [d for d in datasets if d.lower() in ID_NAMES]
-    candidates = named or datasets
+    candidates = id_candidates(store, wanted)
     if len(candidates) == 1:
         return candidates[0]
-    if not any(has_logits(store, run) for run in runs):
+    if not any(has_logits(store, run) for run in store.outcome_runs()):
         return ""  # nothing to scale, so nothing to choose
-    raise EmbedStoreError(
-        f"temperatures are fitted on one in-distribution data set, and any of "
-        f"{', '.join(candidates)} could be it; name it with --id-dataset, or give "
-        f"--id-dataset {NONE}"
-    )
+    raise ambiguous(candidates, "temperatures are fitted on")
 
 
 __all__ = [
-    "AUTO", "NONE", "NoTemperature", "ScaledRun", "Temperatures", "classwise", "has_logits",
+    "NoTemperature", "ScaledRun", "Temperatures", "classwise", "has_logits",
     "judged_logits", "stored_judgement",
 ]  # fmt: skip

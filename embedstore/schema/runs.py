@@ -151,3 +151,37 @@ RELIABILITY = MappingProxyType(
         "accuracy_high": pl.Float64,
     }
 )
+
+#: Accuracy under a shift beside accuracy on the same classes of the in-distribution (ID) data set.
+SHIFT = MappingProxyType(
+    {
+        "model": pl.String,
+        "dataset": pl.String,  # the shifted one
+        "head": pl.String,
+        "space": pl.String,
+        "group": pl.String,  # of the model; null where it is not known
+        "n_samples": pl.Int64,
+        "accuracy": pl.Float64,
+        "accuracy_low": pl.Float64,
+        "accuracy_high": pl.Float64,
+        "id_dataset": pl.String,
+        "n_id": pl.Int64,  # its samples of the same classes
+        "id_accuracy": pl.Float64,  # of these, among these classes
+        "id_accuracy_low": pl.Float64,
+        "id_accuracy_high": pl.Float64,
+        "drop": pl.Float64,  # id_accuracy less accuracy
+        "drop_low": pl.Float64,  # Newcombe's, of independent proportions
+        "drop_high": pl.Float64,
+        "expected_accuracy": pl.Float64,  # the baselines' line at id_accuracy
+        "effective_robustness": pl.Float64,  # accuracy less the expected one
+        "effective_robustness_low": pl.Float64,  # samples of both and baselines drawn anew
+        "effective_robustness_high": pl.Float64,
+        "baselines": pl.String,  # whose line: a group or glob, and from where
+        "n_baselines": pl.Int64,
+        "line_slope": pl.Float64,  # on the axis that `convention` names
+        "line_intercept": pl.Float64,
+        "n_left_out": pl.Int64,  # failed pictures, and those without a label in the space
+        "convention": pl.String,
+        "note": pl.String,  # why something is null
+    }
+)

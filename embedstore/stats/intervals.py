@@ -81,6 +81,39 @@ def wilson(
     return np.where(unknown, np.nan, low), np.where(unknown, np.nan, high)
 
 
+def newcombe(
+    successes: npt.ArrayLike,
+    trials: npt.ArrayLike,
+    other_successes: npt.ArrayLike,
+    other_trials: npt.ArrayLike,
+    *,
+    confidence: float = 0.95,
+) -> tuple[F64, F64]:
+    """Return the interval of a difference of independent proportions: (N,) x 4 -> low, high (N,).
+
+    The first proportion less the other; Wilson's bounds of the two, squared and added (method 10 of
+    Newcombe, 1998). For proportions of the same samples see `stats.paired`.
+
+    Parameters
+    ----------
+    successes, trials, other_successes, other_trials, confidence
+        As in :func:`clopper_pearson`, NaN and no trials too.
+
+    Raises
+    ------
+    EmbedStoreError
+        If a count is out of range, or `confidence` is.
+    """
+    low, high = wilson(successes, trials, confidence=confidence)
+    other_low, other_high = wilson(other_successes, other_trials, confidence=confidence)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = np.divide(successes, trials, dtype=np.float64)
+        q = np.divide(other_successes, other_trials, dtype=np.float64)
+    below = np.sqrt((p - low) ** 2 + (other_high - q) ** 2)
+    above = np.sqrt((high - p) ** 2 + (q - other_low) ** 2)
+    return np.asarray(p - q - below, np.float64), np.asarray(p - q + above, np.float64)
+
+
 def _checked(successes: npt.ArrayLike, trials: npt.ArrayLike, confidence: float) -> tuple[F64, F64]:
     if not 0 < confidence < 1:
         raise EmbedStoreError(f"confidence is {confidence}; give a number between 0 and 1")

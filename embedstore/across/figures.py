@@ -1,0 +1,181 @@
+"""Figures of models: a row a model, from a store, from what others published, or from a file.
+
+Columns `FIGURES`: what is known of each model, then its value and of how many samples that is a
+proportion.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from embedstore import analysis, zoo
+from embedstore.across.facts import FACTS, facts_of_specs, stored_facts
+from embedstore.across.metrics import TRIALS, Metric, matching
+from embedstore.errors import EmbedStoreError
+from embedstore.heads.held_out import SUFFIX
+from embedstore.labels import ALL
+from embedstore.published import results, tables
+
+if TYPE_CHECKING:
+    from embedstore.store import Store
+
+#: Where a store's own figures are from.
+STORE = "store"
+#: Columns of figures.
+FIGURES = MappingProxyType(
+    {
+        "source": pl.String,  # `store`, a source of published results, or a file's name
+        "model": pl.String,
+        "head": pl.String,  # null where the analysis knows none
+        **FACTS,
+        "value": pl.Float64,  # null where the model has none
+        "n_samples": pl.Int64,  # null where that is not known, or the value is no proportion
+    }
+)
+
+
+def stored_figures(store: Store, metric: Metric, models: str = "*") -> pl.DataFrame:
+    """Return the figures of a store's models: columns `FIGURES`, a row a model and head.
+
+    Where a head was judged in several label spaces and the metric names none, the data set's own
+    counts. The prompts of a zero-shot head are those that it is made of.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such analysis, column or key.
+    EmbedStoreError
+        If a model's head has several rows: the message tells what they differ in.
+    """
+    known = analysis.find(metric.analysis).parameters
+    parameters = metric.parameters()
+    if "models" in known:
+        parameters.setdefault("models", models)
+    frame = analysis.run(metric.analysis, store, **parameters)
+    filters = metric.filters(frame)
+    if "model" not in frame.columns:
+        raise EmbedStoreError(
+            f"the analysis {metric.analysis!r} has no row a model; choose one that has, such as "
+            "accuracy"
+        )
+    rows = matching(frame, {"model": models, **filters})
+    rows = _own_space(rows) if "space" not in metric.keys else rows
+    _refuse_several(rows, metric)
+    return _described(rows, metric, store)
+
+
+def published_figures(source: str, metric: Metric) -> pl.DataFrame:
+    """Return the figures of published models: columns `FIGURES`, a row a model.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such source, or key of its table.
+    EmbedStoreError
+        If it has no such figures: the message lists those that it has.
+    """
+    frame = results(source)
+    asked = {"analysis": metric.analysis, "column": metric.column, **metric.keys}
+    rows = matching(frame, {k: v for k, v in asked.items() if k in frame.columns})
+    if "space" not in metric.keys:
+        rows = rows.filter(pl.col("space").is_null())
+    if rows.is_empty():
+        there = frame.select("analysis", "column", "dataset").unique().sort(pl.all()).drop_nulls()
+        offered = [f"{a}.{c}?dataset={d}" for a, c, d in there.iter_rows()]
+        raise EmbedStoreError(
+            f"{source} has no {metric}; it has, among others: {', '.join(offered[:12])}"
+        )
+    _refuse_several(rows.drop("origin"), metric)
+    facts = facts_of_specs(rows["spec"]).drop("group", "resolution")
+    return rows.join(facts, "spec", how="left", maintain_order="left").select(
+        "source", "model", pl.lit(None, pl.String).alias("head"), *FACTS, "value", "n_samples"
+    )
+
+
+def tabled_figures(paths: str, column: str, group: str | None = None) -> pl.DataFrame:
+    """Return the figures in a column of a user's files, joined: columns `FIGURES`, a row a model.
+
+    Parameters
+    ----------
+    paths
+        One or several files, parted by commas.
+    column
+        Of one of them; values from 1 to 100 are taken for per cent.
+    group
+        Another column, whose values stand as the models' group in place of the zoo's.
+    """
+    frame = tables.read_tables(paths.split(","))
+    values, _ = tables.column(frame, column)
+    specs = [_spec(model) for model in frame["model"]]
+    known = pl.DataFrame({"spec": specs}, schema={"spec": pl.String})
+    facts = known.join(facts_of_specs(specs), "spec", how="left", maintain_order="left")
+    if group is not None and group in frame.columns:
+        facts = facts.with_columns(group=frame[group].cast(pl.String))
+    return facts.select(
+        pl.lit(paths).alias("source"),
+        frame["model"],
+        pl.lit(None, pl.String).alias("head"),
+        *FACTS,
+        values.alias("value"),
+        pl.lit(None, pl.Int64).alias("n_samples"),
+    )
+
+
+def _own_space(rows: pl.DataFrame) -> pl.DataFrame:
+    """Of rows that differ in label space, keep the data set's own."""
+    if not {"space", "dataset"} <= set(rows.columns):
+        return rows
+    plain = pl.col("space").str.strip_suffix(SUFFIX)
+    own = (plain == ALL) | (plain == pl.col("dataset"))
+    keys = [c for c in ("model", "dataset", "head") if c in rows.columns]
+    return rows.filter(own | ~own.any().over(keys))
+
+
+def _refuse_several(rows: pl.DataFrame, metric: Metric) -> None:
+    keys = [c for c in ("model", "head") if c in rows.columns]
+    several = rows.filter(pl.struct(keys).is_duplicated())
+    if several.is_empty():
+        return
+    one = several.filter(pl.struct(keys) == several.select(pl.struct(keys)).to_series()[0])
+    texts = [c for c, t in one.schema.items() if not t.is_float() and c not in keys]
+    differing = [c for c in texts if one[c].n_unique() > 1 and not c.startswith("n_")]
+    key = differing[0] if differing else texts[0]
+    values = sorted({str(v) for v in one[key]})
+    shown = ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")
+    raise EmbedStoreError(
+        f"model {one['model'][0]!r} has {one.height} rows of {metric}: they differ in {key} "
+        f"({shown}); choose one with {key}={values[0]}"
+    )
+
+
+def _described(rows: pl.DataFrame, metric: Metric, store: Store) -> pl.DataFrame:
+    trials = TRIALS.get(metric.column, "n_samples")
+    head = pl.col("head") if "head" in rows.columns else pl.lit(None, pl.String)
+    n_samples = pl.col(trials) if trials in rows.columns else pl.lit(None)
+    text_set = pl.col("head").str.extract(r"^(.+?)--", 1)
+    prompts = pl.coalesce(pl.when(pl.col("head") == "own").then(pl.lit("none")), text_set, "head")
+    figures = rows.select(
+        pl.lit(STORE).alias("source"),
+        "model",
+        head.alias("head"),
+        pl.col(metric.column).cast(pl.Float64).alias("value"),
+        n_samples.cast(pl.Int64).alias("n_samples"),
+    )
+    facts = stored_facts(store, rows["model"].unique().sort())
+    return (
+        figures.join(facts, "model", how="left", maintain_order="left")
+        .with_columns(prompts=pl.coalesce(prompts, "prompts"))
+        .select(*FIGURES)
+    )
+
+
+def _spec(model: str) -> str | None:
+    """Return the SPEC of a model of a published table, by the names that its makers use."""
+    name, _, tag = model.partition(" ")
+    for spec in (f"open_clip:{name}/{tag}", f"timm:{name}", model):
+        if zoo.find(spec):
+            return spec
+    return None

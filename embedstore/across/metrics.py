@@ -1,0 +1,134 @@
+"""Metrics by name: one column of an analysis's table, of the rows that are meant.
+
+`accuracy.top1_accuracy?dataset=imagenet-a` is the column `top1_accuracy` of the analysis
+`accuracy`, of rows whose `dataset` is imagenet-a. A key that is a parameter of the analysis is
+passed to it (`calibration.ece?n_bins=10`); any other is a column, its value one or several globs
+parted by commas. It knows no store.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Union, get_args, get_origin
+
+import polars as pl
+
+from embedstore import analysis
+from embedstore.errors import EmbedStoreError, UnknownNameError
+
+#: Columns of counts that a table's proportions are of, where it is not `n_samples`.
+TRIALS = {
+    "overall_accuracy": "n_overall",
+    "shape_accuracy": "n_conflict",
+    "shape_bias": "n_conflict",
+    "ece_scaled": "n_scaled",
+    "nll_scaled": "n_scaled",
+    "id_accuracy": "n_id",
+    "recall": "n_queries",
+}
+_SWITCHES = {"true": True, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A column of an analysis's table, and which rows of it."""
+
+    analysis: str
+    column: str
+    keys: Mapping[str, str]  # parameters and columns, as they were written
+
+    @classmethod
+    def parse(cls, text: str) -> Metric:
+        """Read a metric such as `factors.accuracy?factor=pose&dataset=imagenet-val`.
+
+        Raises
+        ------
+        EmbedStoreError
+            If the text has another form.
+        """
+        name, _, query = text.partition("?")
+        analysis_, dot, column = name.strip().partition(".")
+        pairs = [part.partition("=") for part in query.split("&") if part]
+        if not (analysis_ and dot and column) or not all(k and v for k, _, v in pairs):
+            raise EmbedStoreError(
+                f"{text!r} is no metric; write ANALYSIS.COLUMN?KEY=VALUE&..., such as "
+                "accuracy.top1_accuracy?dataset=imagenet-val"
+            )
+        return cls(analysis_, column, {k.strip(): v.strip() for k, _, v in pairs})
+
+    def __str__(self) -> str:
+        """Return the metric as it is written."""
+        query = "&".join(f"{k}={v}" for k, v in self.keys.items())
+        return f"{self.analysis}.{self.column}" + (f"?{query}" if query else "")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the keys that are the analysis's own parameters, each of its type.
+
+        The data sets that are asked for by their column are passed too, so that no other is read.
+        """
+        known = analysis.find(self.analysis).parameters
+        own = {k: _typed(known[k], v) for k, v in self.keys.items() if k in known}
+        wanted = self.keys.get("dataset", "")
+        if "datasets" in known and wanted and "," not in wanted:
+            own.setdefault("datasets", wanted)
+        return own
+
+    def filters(self, frame: pl.DataFrame) -> dict[str, str]:
+        """Return the keys that are columns of the analysis's table.
+
+        Raises
+        ------
+        UnknownNameError
+            If a key is neither a column nor a parameter, or the metric's column is not there.
+        """
+        known = analysis.find(self.analysis).parameters
+        if self.column not in frame.columns or not frame.schema[self.column].is_numeric():
+            numbers = [c for c, t in frame.schema.items() if t.is_numeric()]
+            raise UnknownNameError(
+                f"number of the analysis {self.analysis!r}", self.column, numbers
+            )
+        filters = {k: v for k, v in self.keys.items() if k not in known or k in frame.columns}
+        for key in filters:
+            if key not in frame.columns:
+                raise UnknownNameError(
+                    f"key of the analysis {self.analysis!r}", key, [*frame.columns, *known]
+                )
+        return filters
+
+
+def matching(frame: pl.DataFrame, filters: Mapping[str, str]) -> pl.DataFrame:
+    """Return the rows whose columns match: texts by globs, all else by what it is written as."""
+    for key, wanted in filters.items():
+        globs = [glob.strip() for glob in wanted.split(",")]
+        there = frame[key].unique().to_list()
+        kept = [v for v in there if any(fnmatchcase(_written(v), glob) for glob in globs)]
+        known = pl.Series(kept, dtype=frame.schema[key])
+        frame = frame.filter(pl.col(key).is_in(known.implode(), nulls_equal=True))
+    return frame
+
+
+def _written(value: object) -> str:
+    """Return a value as a user would write it: null as `none`."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _typed(parameter: inspect.Parameter, text: str) -> Any:
+    kind = parameter.annotation
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(a for a in get_args(kind) if a is not type(None))
+    try:
+        return _SWITCHES[text.lower()] if kind is bool else kind(text) if callable(kind) else text
+    except (KeyError, ValueError) as error:
+        raise EmbedStoreError(
+            f"{parameter.name}={text} is no {getattr(kind, '__name__', kind)}; mend the metric"
+        ) from error

@@ -1,0 +1,95 @@
+"""The in-distribution (ID) data set: which it is, and what heads get right of it.
+
+It is named by the user, known by its name, or the only one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from embedstore.errors import EmbedStoreError, UnknownNameError
+from embedstore.heads.held_out import fair_judgements
+from embedstore.heads.stored import head_record
+from embedstore.labels import ClassMap, judgement
+from embedstore.labels.judging import obstacle
+from embedstore.store import Store, layout
+from embedstore.store.manifest import read_manifest
+from embedstore.store.outcomes import OutcomeRun, checked_table
+
+#: In place of a name: find it; there is none.
+AUTO, NONE = "auto", "none"
+#: What an in-distribution data set is called.
+ID_NAMES = frozenset({"imagenet", "imagenet-1k", "imagenet-val", "imagenet-validation"})
+
+
+def id_candidates(store: Store, wanted: str) -> list[str]:
+    """Return the data sets that could be the in-distribution one: one where that is clear.
+
+    Raises
+    ------
+    UnknownNameError
+        If a name is given that has no outcomes.
+    """
+    datasets = sorted({run.dataset for run in store.outcome_runs()})
+    if wanted != AUTO:
+        if wanted not in datasets:
+            raise UnknownNameError("in-distribution data set", wanted, [*datasets, NONE])
+        return [wanted]
+    return [d for d in datasets if d.lower() in ID_NAMES] or datasets
+
+
+def ambiguous(candidates: list[str], purpose: str) -> EmbedStoreError:
+    """Return the error that several data sets could be it; `purpose` says what is done on one."""
+    return EmbedStoreError(
+        f"{purpose} one in-distribution data set, and any of {', '.join(candidates)} could be it; "
+        f"name it with --id-dataset, or give --id-dataset {NONE}"
+    )
+
+
+def on_same_classes(store: Store, run: OutcomeRun, dataset: str) -> tuple[int, int] | None:
+    """Return how many samples of an ID data set a run's head judges, and how many rightly.
+
+    The head chooses among the same classes as in the run, over the samples of these classes.
+    Outcomes in a label space of those classes are taken where they are stored; else the stored
+    logits are judged in it. None where there are neither.
+    """
+    wanted = _classes(store, run)
+    for other in store.outcome_runs(run.model, dataset, run.head):
+        if other.head == run.head and _classes(store, other) == wanted:
+            correct = pl.read_parquet(checked_table(store.files, other), columns=["correct"])
+            counts = correct.select(n=pl.col("correct").count(), k=pl.col("correct").sum())
+            n_samples, n_correct = counts.row(0)
+            return int(n_samples), int(n_correct)
+    if read_manifest(store.files, layout.logits(run.model, dataset, run.head)) is None:
+        return None
+    return _judged(store, run, dataset)
+
+
+def _classes(store: Store, run: OutcomeRun) -> tuple[str, str, dict[str, tuple[str, ...]]]:
+    """Return what makes two label spaces the same: rule, labels' column, classes with members."""
+    space = store.space(run)
+    members = {c: tuple(space["members"].get(c, (c,))) for c in space["class_ids"]}
+    alone = all(names == (c,) for c, names in members.items())
+    return ("" if alone else space["rule"], space["labels"] or "label", members)
+
+
+def _judged(store: Store, run: OutcomeRun, dataset: str) -> tuple[int, int] | None:
+    """Judge stored logits of an in-distribution data set in the label space of another run."""
+    space, record, samples = store.space(run), store.dataset(dataset), store.samples(dataset)
+    head = head_record(store, run.model, run.head)
+    members = {c: tuple(space["members"].get(c, (c,))) for c in space["class_ids"]}
+    mapped = ClassMap(run.space, members, space["rule"], space["labels"] or "label")
+    if obstacle(mapped, head["class_ids"], record, samples.columns):
+        return None
+    own = [judgement(mapped, head["class_ids"], record, samples)]
+    (judged,) = fair_judgements(store, run.model, run.head, dataset, own)
+    logits = store.logits(run.model, dataset, run.head)
+    start = n_samples = n_correct = 0
+    for block in logits.blocks():
+        failed = np.isnan(block[:, 0])
+        said = judged(block, start, failed)
+        n_samples += int(said.labelled.sum())
+        n_correct += int((said.labelled & said.correct).sum())
+        start += len(block)
+    return n_samples, n_correct
