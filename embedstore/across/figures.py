@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from embedstore import analysis, zoo
+from embedstore import analysis, schema, zoo
 from embedstore.across.facts import FACTS, facts_of_specs, stored_facts
-from embedstore.across.metrics import TRIALS, Metric, matching
-from embedstore.errors import EmbedStoreError
+from embedstore.across.metrics import TRIALS, Metric, matching, written
+from embedstore.errors import EmbedStoreError, UnknownNameError
 from embedstore.heads.held_out import SUFFIX
 from embedstore.labels import ALL
 from embedstore.published import results, tables
@@ -41,7 +41,8 @@ def stored_figures(store: Store, metric: Metric, models: str = "*") -> pl.DataFr
     """Return the figures of a store's models: columns `FIGURES`, a row a model and head.
 
     Where a head was judged in several label spaces and the metric names none, the data set's own
-    counts. The prompts of a zero-shot head are those that it is made of.
+    counts. Rows of one value and number of samples are one figure, such as an overall accuracy
+    beside each factor. The prompts of a zero-shot head are those that it is made of.
 
     Raises
     ------
@@ -63,6 +64,7 @@ def stored_figures(store: Store, metric: Metric, models: str = "*") -> pl.DataFr
         )
     rows = matching(frame, {"model": models, **filters})
     rows = _own_space(rows) if "space" not in metric.keys else rows
+    rows = _once(rows, metric)
     _refuse_several(rows, metric)
     return _described(rows, metric, store)
 
@@ -78,6 +80,7 @@ def published_figures(source: str, metric: Metric) -> pl.DataFrame:
         If it has no such figures: the message lists those that it has.
     """
     frame = results(source)
+    _check_keys(source, frame, metric)
     asked = {"analysis": metric.analysis, "column": metric.column, **metric.keys}
     rows = matching(frame, {k: v for k, v in asked.items() if k in frame.columns})
     if "space" not in metric.keys:
@@ -95,6 +98,30 @@ def published_figures(source: str, metric: Metric) -> pl.DataFrame:
     )
 
 
+def figures(
+    store: Store,
+    text: str,
+    models: str = "*",
+    published: str | None = None,
+    table: str | None = None,
+) -> pl.DataFrame:
+    """Return figures of the store's models, of published ones, or of a user's files.
+
+    Raises
+    ------
+    EmbedStoreError
+        If both `published` and `table` are given, or there are no such figures.
+    """
+    if published and table:
+        raise EmbedStoreError("both --published and --table are given; choose one")
+    if table:
+        return tabled_figures(table, text)
+    metric = Metric.parse(text)
+    return (
+        published_figures(published, metric) if published else stored_figures(store, metric, models)
+    )
+
+
 def tabled_figures(paths: str, column: str, group: str | None = None) -> pl.DataFrame:
     """Return the figures in a column of a user's files, joined: columns `FIGURES`, a row a model.
 
@@ -105,15 +132,23 @@ def tabled_figures(paths: str, column: str, group: str | None = None) -> pl.Data
     column
         Of one of them; values from 1 to 100 are taken for per cent.
     group
-        Another column, whose values stand as the models' group in place of the zoo's.
+        A fact, or another column of the files: its values stand in place of what the zoo knows, as
+        the models' group if it is no fact.
+
+    Raises
+    ------
+    UnknownNameError
+        If `group` is neither.
+    EmbedStoreError
+        If a file cannot be read, or there is no such column of numbers.
     """
     frame = tables.read_tables(paths.split(","))
     values, _ = tables.column(frame, column)
     specs = [_spec(model) for model in frame["model"]]
     known = pl.DataFrame({"spec": specs}, schema={"spec": pl.String})
     facts = known.join(facts_of_specs(specs), "spec", how="left", maintain_order="left")
-    if group is not None and group in frame.columns:
-        facts = facts.with_columns(group=frame[group].cast(pl.String))
+    if group is not None:
+        facts = _with_group(facts, frame, group)
     return facts.select(
         pl.lit(paths).alias("source"),
         frame["model"],
@@ -122,6 +157,15 @@ def tabled_figures(paths: str, column: str, group: str | None = None) -> pl.Data
         values.alias("value"),
         pl.lit(None, pl.Int64).alias("n_samples"),
     )
+
+
+def _with_group(facts: pl.DataFrame, frame: pl.DataFrame, group: str) -> pl.DataFrame:
+    if group in frame.columns:
+        fact = group if group in FACTS else "group"
+        return facts.with_columns(frame[group].cast(FACTS[fact], strict=False).alias(fact))
+    if group not in FACTS:
+        raise UnknownNameError("fact or column to group by", group, [*FACTS, *frame.columns])
+    return facts
 
 
 def _own_space(rows: pl.DataFrame) -> pl.DataFrame:
@@ -134,8 +178,29 @@ def _own_space(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(own | ~own.any().over(keys))
 
 
+def _once(rows: pl.DataFrame, metric: Metric) -> pl.DataFrame:
+    """Of rows of a model and head that say the same, keep the first."""
+    told = [*_keys(rows), metric.column, TRIALS.get(metric.column, "n_samples")]
+    return rows.unique([c for c in told if c in rows.columns], keep="first", maintain_order=True)
+
+
+def _keys(rows: pl.DataFrame) -> list[str]:
+    """Return the columns that a figure is one of."""
+    return [c for c in ("model", "head") if c in rows.columns]
+
+
+def _check_keys(source: str, frame: pl.DataFrame, metric: Metric) -> None:
+    """Refuse a key that neither the published table nor a store's would know."""
+    known = {*frame.columns, *schema.RUN}
+    if metric.analysis in analysis.names():
+        known |= analysis.find(metric.analysis).parameters.keys()
+    for key in metric.keys:
+        if key not in known:
+            raise UnknownNameError(f"key of the results of {source}", key, known)
+
+
 def _refuse_several(rows: pl.DataFrame, metric: Metric) -> None:
-    keys = [c for c in ("model", "head") if c in rows.columns]
+    keys = _keys(rows)
     several = rows.filter(pl.struct(keys).is_duplicated())
     if several.is_empty():
         return
@@ -143,7 +208,7 @@ def _refuse_several(rows: pl.DataFrame, metric: Metric) -> None:
     texts = [c for c, t in one.schema.items() if not t.is_float() and c not in keys]
     differing = [c for c in texts if one[c].n_unique() > 1 and not c.startswith("n_")]
     key = differing[0] if differing else texts[0]
-    values = sorted({str(v) for v in one[key]})
+    values = sorted({written(v) for v in one[key]})
     shown = ", ".join(values[:6]) + (", ..." if len(values) > 6 else "")
     raise EmbedStoreError(
         f"model {one['model'][0]!r} has {one.height} rows of {metric}: they differ in {key} "
@@ -156,7 +221,7 @@ def _described(rows: pl.DataFrame, metric: Metric, store: Store) -> pl.DataFrame
     head = pl.col("head") if "head" in rows.columns else pl.lit(None, pl.String)
     n_samples = pl.col(trials) if trials in rows.columns else pl.lit(None)
     text_set = pl.col("head").str.extract(r"^(.+?)--", 1)
-    prompts = pl.coalesce(pl.when(pl.col("head") == "own").then(pl.lit("none")), text_set, "head")
+    own = pl.when(pl.col("head") == "own").then(pl.col("prompts").fill_null("none"))
     figures = rows.select(
         pl.lit(STORE).alias("source"),
         "model",
@@ -167,7 +232,7 @@ def _described(rows: pl.DataFrame, metric: Metric, store: Store) -> pl.DataFrame
     facts = stored_facts(store, rows["model"].unique().sort())
     return (
         figures.join(facts, "model", how="left", maintain_order="left")
-        .with_columns(prompts=pl.coalesce(prompts, "prompts"))
+        .with_columns(prompts=pl.coalesce(text_set, own, "head", "prompts"))
         .select(*FIGURES)
     )
 

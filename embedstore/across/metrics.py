@@ -13,7 +13,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import polars as pl
 
@@ -52,13 +52,15 @@ class Metric:
         """
         name, _, query = text.partition("?")
         analysis_, dot, column = name.strip().partition(".")
-        pairs = [part.partition("=") for part in query.split("&") if part]
-        if not (analysis_ and dot and column) or not all(k and v for k, _, v in pairs):
+        pairs = [[p.strip() for p in part.partition("=")] for part in query.split("&") if part]
+        keys = {key: value for key, _, value in pairs}
+        filled = all(key and value for key, value in keys.items())
+        if not (analysis_ and dot and column and filled and len(keys) == len(pairs)):
             raise EmbedStoreError(
-                f"{text!r} is no metric; write ANALYSIS.COLUMN?KEY=VALUE&..., such as "
-                "accuracy.top1_accuracy?dataset=imagenet-val"
+                f"{text!r} is no metric; write ANALYSIS.COLUMN?KEY=VALUE&..., each key once, such "
+                "as accuracy.top1_accuracy?dataset=imagenet-val"
             )
-        return cls(analysis_, column, {k.strip(): v.strip() for k, _, v in pairs})
+        return cls(analysis_, column, keys)
 
     def __str__(self) -> str:
         """Return the metric as it is written."""
@@ -69,16 +71,29 @@ class Metric:
         """Return the keys that are the analysis's own parameters, each of its type.
 
         The data sets that are asked for by their column are passed too, so that no other is read.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such analysis, or a value is none of those that its parameter takes.
+        EmbedStoreError
+            If a value is not of its parameter's type, or a parameter without a default is missing.
         """
         known = analysis.find(self.analysis).parameters
         own = {k: _typed(known[k], v) for k, v in self.keys.items() if k in known}
+        missing = [k for k, p in known.items() if p.default is p.empty and k not in own]
+        if missing:
+            raise EmbedStoreError(
+                f"{self} lacks what the analysis {self.analysis!r} cannot do without; give "
+                f"{missing[0]}=..., or choose another analysis, such as accuracy"
+            )
         wanted = self.keys.get("dataset", "")
         if "datasets" in known and wanted and "," not in wanted:
             own.setdefault("datasets", wanted)
         return own
 
     def filters(self, frame: pl.DataFrame) -> dict[str, str]:
-        """Return the keys that are columns of the analysis's table.
+        """Return the keys that are columns of the analysis's table and none of its parameters.
 
         Raises
         ------
@@ -91,7 +106,7 @@ class Metric:
             raise UnknownNameError(
                 f"number of the analysis {self.analysis!r}", self.column, numbers
             )
-        filters = {k: v for k, v in self.keys.items() if k not in known or k in frame.columns}
+        filters = {k: v for k, v in self.keys.items() if k not in known}
         for key in filters:
             if key not in frame.columns:
                 raise UnknownNameError(
@@ -105,13 +120,13 @@ def matching(frame: pl.DataFrame, filters: Mapping[str, str]) -> pl.DataFrame:
     for key, wanted in filters.items():
         globs = [glob.strip() for glob in wanted.split(",")]
         there = frame[key].unique().to_list()
-        kept = [v for v in there if any(fnmatchcase(_written(v), glob) for glob in globs)]
+        kept = [v for v in there if any(fnmatchcase(written(v), glob) for glob in globs)]
         known = pl.Series(kept, dtype=frame.schema[key])
         frame = frame.filter(pl.col(key).is_in(known.implode(), nulls_equal=True))
     return frame
 
 
-def _written(value: object) -> str:
+def written(value: object) -> str:
     """Return a value as a user would write it: null as `none`."""
     if value is None:
         return "none"
@@ -126,6 +141,10 @@ def _typed(parameter: inspect.Parameter, text: str) -> Any:
     kind = parameter.annotation
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(a for a in get_args(kind) if a is not type(None))
+    if get_origin(kind) is Literal:
+        if text not in get_args(kind):
+            raise UnknownNameError(parameter.name, text, get_args(kind))
+        return text
     try:
         return _SWITCHES[text.lower()] if kind is bool else kind(text) if callable(kind) else text
     except (KeyError, ValueError) as error:

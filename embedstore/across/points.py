@@ -51,7 +51,7 @@ class Places:
 
 
 def stored_points(store: Store, x: str, y: str, models: str = "*") -> pl.DataFrame:
-    """Return the points of a store's models: columns `POINTS`.
+    """Return the points of a store's models: columns `POINTS`, null what a model lacks.
 
     Raises
     ------
@@ -69,7 +69,10 @@ def published_points(x: str, y: str, source: str) -> pl.DataFrame:
 
 
 def tabled_points(x: str, y: str, paths: str, group: str | None = None) -> pl.DataFrame:
-    """Return the points of the models of a user's files, x and y columns: columns `POINTS`."""
+    """Return the points of the models of a user's files, x and y columns: columns `POINTS`.
+
+    `group` is a fact, or a column of the files that stands for the models' group.
+    """
     first, second = (tabled_figures(paths, split(text)[0], group) for text in (x, y))
     return _points(first, second, x, y)
 
@@ -80,14 +83,25 @@ def split(text: str) -> tuple[str, str]:
     return (column, metric) if equals and "?" not in column else (text, "")
 
 
-def grouped(points: pl.DataFrame, column: str) -> pl.DataFrame:
+def grouped(points: pl.DataFrame, column: str, *, tabled: bool = False) -> pl.DataFrame:
     """Add the column `by`: the models' group, of a column of `FACTS`, as a text.
+
+    Parameters
+    ----------
+    points
+        Columns `POINTS`.
+    column
+        Of `FACTS`, or of a user's files.
+    tabled
+        Whether such files are there: a column of theirs was taken for the group.
 
     Raises
     ------
     UnknownNameError
         If there is no such column.
     """
+    if tabled and column not in FACTS:
+        column = "group"
     if column not in FACTS:
         raise UnknownNameError("fact to group models by", column, FACTS)
     return points.with_columns(by=pl.col(column).cast(pl.String).fill_null(OTHER))
@@ -110,14 +124,18 @@ def places(points: pl.DataFrame, axes: tuple[Axis, Axis], n_samples: int | None 
     EmbedStoreError
         If a value is no proportion and its scale wants one, or 0 or 1 of an unknown number.
     """
-    x, clipped_x = _placed(points["x"], points["n_x"], axes[0], n_samples)
-    y, clipped_y = _placed(points["y"], points["n_y"], axes[1], n_samples)
+    x, clipped_x = place(points["x"], points["n_x"], axes[0], n_samples)
+    y, clipped_y = place(points["y"], points["n_y"], axes[1], n_samples)
     return Places(x, y, clipped_x | clipped_y)
 
 
-def _placed(
-    values: pl.Series, counts: pl.Series, axis: Axis, n_samples: int | None
+def place(
+    values: pl.Series, counts: pl.Series, axis: Axis, n_samples: int | None = None
 ) -> tuple[F64, Bool]:
+    """Place figures on a scale: (N,) values, (N,) samples -> (N,) places, (N,) which were clipped.
+
+    What is null is NaN; `n_samples` stands for counts that are not known.
+    """
     numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     n = counts.fill_null(n_samples or 0).to_numpy()
     counted, out, clipped = n > 0, np.empty(len(n)), np.zeros(len(n), np.bool_)
@@ -137,11 +155,10 @@ def _points(x: pl.DataFrame, y: pl.DataFrame, x_name: str, y_name: str) -> pl.Da
         "source", "model", "head", "prompts",
         pl.col("value").alias("y"), pl.col("n_samples").alias("n_y"),
     )  # fmt: skip
-    by = ["source", "model"]
-    if _several(x) and _several(y):
-        by.append("prompts")
-    found = left.join(right, by, suffix="_y", nulls_equal=True, maintain_order="left")
-    several = found.filter(pl.struct("source", "model").is_duplicated())
+    one = ["source", "model"]
+    alike = ["prompts"] if _by_prompts(x, y) else []
+    found = left.join(right, one + alike, suffix="_y", nulls_equal=True, maintain_order="left")
+    several = found.filter(pl.struct(one).is_duplicated())
     if not several.is_empty():
         model = several["model"][0]
         heads = several.filter(pl.col("model") == model).select("head", "head_y")
@@ -150,8 +167,15 @@ def _points(x: pl.DataFrame, y: pl.DataFrame, x_name: str, y_name: str) -> pl.Da
             f"model {model!r} has {heads.height} pairs of {x_name} and {y_name}, of the heads "
             f"{', '.join(named)}; choose with head=..., globs parted by commas, in both"
         )
-    return found.select(*POINTS)
+    lone = pl.concat([x, y]).join(found, one, how="anti").unique(one, maintain_order=True)
+    unknown = lone.with_columns(
+        pl.lit(None, POINTS[name]).alias(name) for name in ("x", "y", "n_x", "n_y")
+    )
+    return pl.concat([found.select(*POINTS), unknown.select(*POINTS)])
 
 
-def _several(figures: pl.DataFrame) -> bool:
-    return bool(figures.select(pl.struct("source", "model").is_duplicated().any()).item())
+def _by_prompts(x: pl.DataFrame, y: pl.DataFrame) -> bool:
+    """Whether a model has several heads, and both figures tell which one they are of."""
+    known = all(figures["head"].null_count() == 0 for figures in (x, y))
+    one = pl.struct("source", "model").is_duplicated().any()
+    return known and any(figures.select(one).item() for figures in (x, y))

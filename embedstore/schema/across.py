@@ -135,3 +135,70 @@ DIFF = MappingProxyType(
         "because": pl.String,  # of a number what explains it, else what differs
     }
 )
+
+#: How much each factor of design explains of a metric over models.
+DESIGN = MappingProxyType(
+    {
+        "metric": pl.String,
+        "axis": pl.String,
+        "source": pl.String,
+        "factor": pl.String,  # one of the six
+        "n_models": pl.Int64,  # with the value and all factors known
+        "n_levels": pl.Int64,  # different ones among them; of several facts, combinations
+        "r2": pl.Float64,  # of all six, weighted by the robust fit
+        "drop_r2": pl.Float64,  # what R² loses without the factor; null where it is constant
+        "drop_r2_low": pl.Float64,  # percentiles over resamples of models, biased upwards as R² is
+        "drop_r2_high": pl.Float64,
+        "p_value": pl.Float64,  # of the partial F test, weighted
+        "q_value": pl.Float64,  # Benjamini-Hochberg over the rows
+        "collinear_with": pl.String,  # factors that tell part of the same; null for none
+        "n_pairs": pl.Int64,  # models that are equal in the other five
+        "pair_change": pl.Float64,  # their mean |difference|, on the natural scale
+        "n_left_out": pl.Int64,  # models that lack the value or a factor
+        "convention": pl.String,
+        "note": pl.String,
+    }
+)
+
+#: What each level of each factor makes of a metric, all else equal, and in matched pairs.
+DESIGN_EFFECTS = MappingProxyType(
+    {
+        "metric": pl.String,
+        "axis": pl.String,
+        "source": pl.String,
+        "factor": pl.String,
+        "term": pl.String,  # `fact=level`, or `log10 fact`
+        "reference": pl.String,  # the level it is compared with; null for a size
+        "n_models": pl.Int64,  # of the level; of a size, all
+        "effect": pl.Float64,  # on the axis; of a size, per factor 10
+        "effect_low": pl.Float64,  # normal, by the robust fit's covariance
+        "effect_high": pl.Float64,
+        "p_value": pl.Float64,
+        "q_value": pl.Float64,  # Benjamini-Hochberg over the rows
+        "convention": pl.String,
+        "note": pl.String,  # why there is no effect: other terms tell the same
+    }
+)
+
+#: Models that are equal in five factors of design and differ in the sixth.
+MATCHED_PAIRS = MappingProxyType(
+    {
+        "metric": pl.String,
+        "factor": pl.String,  # in which they differ
+        "first": pl.String,
+        "first_head": pl.String,
+        "first_level": pl.String,
+        "first_value": pl.Float64,
+        "second": pl.String,
+        "second_head": pl.String,
+        "second_level": pl.String,
+        "second_value": pl.Float64,
+        "difference": pl.Float64,  # second less first
+        "n_pairs": pl.Int64,  # of the same two levels
+        "mean_difference": pl.Float64,  # of these
+        "mean_low": pl.Float64,  # percentile bootstrap over the pairs; null with fewer than two
+        "mean_high": pl.Float64,
+        "source": pl.String,
+        "tolerance": pl.Float64,  # factor within which sizes count as equal
+    }
+)
