@@ -131,34 +131,3 @@ def test_the_interval_of_a_calibrated_model_is_lower_than_its_biased_estimate():
     assert low == 0.0  # perfectly calibrated, as it is
     assert error_interval(bins) == (low, high)
     assert error_interval(bins, seed=1) != (low, high)
-
-
-@pytest.mark.parametrize("n_bins", [10, 15])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_agrees_with_torchmetrics(n_bins, dtype):
-    """Its bins are [lo, hi): the same but on edges, which random numbers do not meet."""
-    torch = pytest.importorskip("torch")
-    module = pytest.importorskip("torchmetrics.functional.classification")
-    confidence, correct = sample(5000)
-    kept = confidence > 0.5  # two classes, of which the first is predicted
-    confidence, correct = confidence[kept].astype(dtype), correct[kept]
-    both = torch.from_numpy(np.stack([confidence, 1 - confidence], axis=1))
-    target = torch.from_numpy(np.where(correct, 0, 1))
-    bins = in_bins(confidence, correct, n_bins)
-    found = {"l1": bins.expected_calibration_error, "max": bins.max_calibration_error}
-    for norm, value in found.items():
-        theirs = module.multiclass_calibration_error(both, target, 2, n_bins=n_bins, norm=norm)
-        assert value == pytest.approx(float(theirs), abs=2e-6)
-
-
-def test_agrees_with_netcal():
-    """Its bins are [lo, hi) too."""
-    metrics = pytest.importorskip("netcal.metrics")
-    confidence, correct = sample(5000)
-    bins = in_bins(confidence, correct, 15)
-    assert bins.expected_calibration_error == pytest.approx(
-        metrics.ECE(15).measure(confidence, correct.astype(int)), abs=1e-9
-    )
-    assert bins.max_calibration_error == pytest.approx(
-        metrics.MCE(15).measure(confidence, correct.astype(int)), abs=1e-9
-    )
