@@ -123,6 +123,27 @@ RESIDUALS = MappingProxyType(
     }
 )
 
+#: Claims of the study, a row a claim and source of its numbers.
+CLAIMS = MappingProxyType(
+    {
+        "claim": pl.String,  # its name
+        "section": pl.String,
+        "statement": pl.String,
+        "verdict": pl.String,  # holds, does not hold, not enough models
+        "evidence": pl.String,  # one sentence with the numbers
+        "statistic": pl.String,
+        "value": pl.Float64,  # of the statistic; null where too few models have it
+        "low": pl.Float64,  # null where too few models carry an interval
+        "high": pl.Float64,
+        "p_value": pl.Float64,  # two-sided; null where no test is made
+        "q_value": pl.Float64,  # Benjamini-Hochberg over the rows of the table
+        "n_models": pl.Int64,  # of all groups
+        "source": pl.String,  # `store`, or `published` and its sources
+        "recipe": pl.String,  # models, metrics, axes, test, and what decides
+        "note": pl.String,  # why it is no evidence, or could not be tested
+    }
+)
+
 #: What differs between two stores, a row a finding: numbers first, largest difference first.
 DIFF = MappingProxyType(
     {
