@@ -88,5 +88,5 @@ def design_effects(
         axis=pl.lit(axis),
         source=pl.lit(published or table or STORE),
         convention=pl.lit("Huber's T, c = 1.345, MAD; levels against the most frequent one"),
-        note=pl.when(np.isnan(found.effect)).then(pl.lit("other terms tell the same")),
+        note=pl.when(pl.col("effect").is_nan()).then(pl.lit("other terms tell the same")),
     ).select(pl.col(name).cast(dtype) for name, dtype in DESIGN_EFFECTS.items())

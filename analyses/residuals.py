@@ -62,15 +62,15 @@ def residuals(
         Metrics, such as `accuracy.top1_accuracy?dataset=imagenet-val`; with `table`, its columns,
         each as COLUMN=METRIC where the store's models are to be placed too.
     models
-        Glob over names.
+        Glob over names of the store's.
     fit
         Which models the line goes through: `all`, or one group.
     group
-        What `fit` names: `group` of the study, or a factor of design.
+        What `fit` names: `group` of the study, a factor of design, or a column of `table`.
     axis, x_axis, y_axis
         Scale of both, or of one.
     published
-        A source of published results that the line goes through: open_clip, timm.
+        A source of published results that the line goes through, such as open_clip or timm.
     table
         A file of published results, or several parted by commas, that the line goes through.
     n_samples
@@ -89,14 +89,17 @@ def residuals(
         If no line can be fitted, or a model has several figures.
     """
     own, theirs = _points(store, (x, y), models, published, table, group)
-    points = grouped(pl.concat([own, theirs]), group)
+    points = grouped(pl.concat([own, theirs]), group, tabled=bool(table))
     axes = (x_axis or axis, y_axis or axis)
     member = (pl.col("by") == fit) | pl.lit(fit == ALL)
     placed = places(points, axes, n_samples)
     through = points.select(member).to_series().to_numpy().copy()
     through[: own.height] &= theirs.is_empty()  # who is placed among others has no say in the line
-    if not through.any():
-        raise UnknownNameError(f"{group} of the models", fit, [ALL, *points["by"].unique()])
+    if fit != ALL and not through.any():
+        offered = (own if theirs.is_empty() else theirs).height
+        raise UnknownNameError(
+            f"{group} of the models", fit, [ALL, *points["by"].tail(offered).unique()]
+        )
     stated = {
         "fit": fit,
         "fit_source": published or table or STORE,
@@ -125,13 +128,14 @@ def _against_line(points: pl.DataFrame, placed: Places, through: Bool, axis: Axi
     expected = from_axis(line.at(placed.x), axis)
     bounds = [from_axis(bound, axis) for bound in (low, high)]
     y = points["y"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    inside = pl.Series((placed.y >= low) & (placed.y <= high))
     return points.with_columns(
         pl.col("by").alias("group"),
         expected=expected,
         residual=y - expected,
         expected_low=bounds[0],
         expected_high=bounds[1],
-        inside=pl.when(~np.isnan(low)).then((placed.y >= low) & (placed.y <= high)),
+        inside=inside.set(pl.Series(np.isnan(low)), None),
         quantile=np.searchsorted(ranked, errors) / len(ranked),
         n_fit=pl.lit(line.n_models),
     )
@@ -155,4 +159,9 @@ def _points(
         return own, own.clear()
     theirs = tabled_points(*metrics, table, group)
     x, y = (split(text)[1] for text in metrics)
-    return stored_points(store, x, y, models) if x and y else theirs.clear(), theirs
+    if bool(x) != bool(y):
+        raise EmbedStoreError(
+            f"of {metrics[0]!r} and {metrics[1]!r} one alone says what it is in the store; write "
+            "both as COLUMN=METRIC, or neither"
+        )
+    return stored_points(store, x, y, models) if x else theirs.clear(), theirs

@@ -10,19 +10,21 @@ al., 2021): Huber's T, c = 1.345, MAD scale, on probit axes clipped to half a sa
 
 from __future__ import annotations
 
-from fnmatch import fnmatchcase
+import math
 from typing import Any
 
 import polars as pl
 
 from embedstore.across.baselines import Expectation, Hits, expectation
 from embedstore.across.facts import stored_facts
+from embedstore.across.metrics import matching
 from embedstore.across.points import published_points
 from embedstore.analysis import analysis, run
-from embedstore.errors import EmbedStoreError
+from embedstore.errors import EmbedStoreError, UnknownNameError
 from embedstore.heads.held_out import SUFFIX
 from embedstore.in_distribution import AUTO, ID_NAMES, ambiguous, id_candidates, on_same_classes
 from embedstore.labels import ALL
+from embedstore.schema import RUN
 from embedstore.schema.runs import SHIFT
 from embedstore.stats.axes import Axis
 from embedstore.stats.bootstrap import N_RESAMPLES
@@ -33,6 +35,8 @@ from embedstore.zoo import GROUPS
 
 #: What published results call the ID data set.
 PUBLISHED_ID = "imagenet-val"
+#: The head that a model brings.
+OWN_HEAD = "own"
 #: In place of a space's name: the data set's own classes.
 _OWN = ""
 
@@ -80,31 +84,49 @@ def shift(
     Raises
     ------
     EmbedStoreError
-        If several data sets could be the in-distribution one, or no other has labels.
+        If several data sets could be the in-distribution one, or no other has labels; if there is
+        no such source.
     """
-    candidates = id_candidates(store, id_dataset)
-    if len(candidates) != 1:
-        raise ambiguous(candidates, "drops are measured from")
-    id_name = candidates[0]
+    id_name = _id_dataset(store, id_dataset)
     rows = _measured(store, datasets, heads, id_name)
     convention = (
         f"ID accuracy on the same classes; robust line on {axis} axes; effective robustness: "
         f"{n_resamples:,} draws, seed {seed}"
     )
     found = []
-    for (dataset, space), part in _by_space(rows).items():
-        chosen = part.filter(_named(models))
+    for (_, space), part in _by_space(rows).items():
+        chosen = matching(part, {"model": models})
         if chosen.is_empty():
             continue
         expected, told = _expectation(
-            part, _metrics(id_name, dataset, space), baselines, published, axis, n_resamples, seed
+            part,
+            _metrics(store, id_name, space, OutcomeRun(*part.select(*RUN).row(0))),
+            baselines,
+            published,
+            axis,
+            n_resamples,
+            seed,
         )
         told |= {"id_dataset": id_name, "convention": convention}
-        found += [row | _beside(row, expected, seed) | told for row in chosen.iter_rows(named=True)]
+        for row in chosen.iter_rows(named=True):
+            beside = _beside(row, expected, seed)
+            notes = [n for n in (beside.get("note"), told.get("note")) if n]
+            found.append(row | beside | told | {"note": "; ".join(notes) or None})
     frame = pl.DataFrame(found, schema=dict(SHIFT))
     return frame.with_columns(pl.selectors.float().fill_nan(None)).sort(
         "dataset", "model", "head", "space"
     )
+
+
+def _id_dataset(store: Store, wanted: str) -> str:
+    candidates = id_candidates(store, wanted, needed=True)
+    if not candidates:
+        raise EmbedStoreError(
+            "the store has no outcomes; encode the in-distribution data set and shifts of it"
+        )
+    if len(candidates) > 1:
+        raise ambiguous(candidates, "drops are measured from", needed=True)
+    return candidates[0]
 
 
 def _measured(store: Store, datasets: str, heads: str, id_name: str) -> pl.DataFrame:
@@ -116,11 +138,10 @@ def _measured(store: Store, datasets: str, heads: str, id_name: str) -> pl.DataF
             f"no labelled data set besides {id_name!r} matches; encode a shift of it, such as "
             "--data imagenet-a:FOLDER"
         )
-    names = ("model", "dataset", "head", "space")
-    hits = [on_same_classes(store, OutcomeRun(*row), id_name) for row in frame.select(names).rows()]
+    hits = [on_same_classes(store, OutcomeRun(*row), id_name) for row in frame.select(RUN).rows()]
     facts = stored_facts(store, frame["model"].unique().sort()).select("model", "group")
     return frame.select(
-        *names,
+        *RUN,
         "n_samples",
         pl.col("top1_accuracy").alias("accuracy"),
         pl.col("top1_low").alias("accuracy_low"),
@@ -140,18 +161,21 @@ def _by_space(rows: pl.DataFrame) -> dict[tuple[str, str], pl.DataFrame]:
     return {(str(d), str(s)): part.drop("place") for (d, s), part in grouped.items()}
 
 
-def _named(globs: str) -> pl.Expr:
-    return pl.col("model").map_elements(lambda name: fnmatchcase(name, globs), pl.Boolean)
+def _named(frame: pl.DataFrame, models: str) -> pl.DataFrame:
+    """Return the rows of the models of a group of the zoo, or that a glob matches."""
+    if models in GROUPS:
+        return frame.filter(pl.col("group") == models)
+    return matching(frame, {"model": models})
 
 
-def _metrics(id_name: str, dataset: str, space: str) -> tuple[list[str], str]:
+def _metrics(store: Store, id_name: str, space: str, run_: OutcomeRun) -> tuple[list[str], str]:
     """Return what published results may call ID accuracy on the same classes, and accuracy."""
     top1 = "accuracy.top1_accuracy?dataset="
-    id_name = PUBLISHED_ID if id_name.lower() in ID_NAMES else id_name
-    of_space = f"&space={space}" if space else ""
-    return [f"{top1}{id_name}&space={space or dataset}", f"{top1}{id_name}"], (
-        f"{top1}{dataset}{of_space}"
-    )
+    published = PUBLISHED_ID if id_name.lower() in ID_NAMES else id_name
+    same = [f"{top1}{published}&space={space or run_.dataset}"]
+    if not space and {*store.space(run_)["class_ids"]} == {*store.dataset(id_name).class_ids}:
+        same.append(f"{top1}{published}")  # the data set's own classes are all of the ID ones
+    return same, f"{top1}{run_.dataset}" + (f"&space={space}" if space else "")
 
 
 def _expectation(
@@ -170,6 +194,8 @@ def _expectation(
             _published(metrics, published, baselines) if published else _stored(part, baselines)
         )
         expected = expectation(points, axis, n_resamples=n_resamples, seed=seed)
+    except UnknownNameError:  # a mistake in what was asked for, and none of the data
+        raise
     except EmbedStoreError as error:
         remedy = "" if published else " (or take published ones: --published timm)"
         return None, told | {"note": f"baselines: {error}{remedy}", "n_baselines": 0}
@@ -179,22 +205,23 @@ def _expectation(
 
 
 def _stored(part: pl.DataFrame, baselines: str) -> pl.DataFrame:
-    of_group = pl.col("group") == baselines if baselines in GROUPS else _named(baselines)
-    measured = part.filter(of_group, pl.col("n_id") > 0).sort("model", "head")
+    """Return baselines of the store; of several heads a model's own, or else the first by name."""
+    measured = _named(part, baselines).filter(pl.col("n_id") > 0)
+    measured = measured.sort("model", pl.col("head") != OWN_HEAD, "head")
     return measured.unique("model", keep="first", maintain_order=True).select(
         x=pl.col("id_correct") / pl.col("n_id"), y="accuracy", n_x="n_id", n_y="n_samples"
     )
 
 
 def _published(metrics: tuple[list[str], str], source: str, baselines: str) -> pl.DataFrame:
-    """Return published baselines; of ID accuracies that on the same classes where there is one."""
-    (same, whole), shifted = metrics
-    try:
-        points = published_points(same, shifted, source)
-    except EmbedStoreError:
-        points = published_points(whole, shifted, source)
-    of_group = pl.col("group") == baselines if baselines in GROUPS else _named(baselines)
-    return points.filter(of_group)
+    """Return published baselines, by the first of the ID metrics that the source has."""
+    (*others, last), shifted = metrics
+    for metric in others:
+        try:
+            return _named(published_points(metric, shifted, source), baselines)
+        except EmbedStoreError:
+            continue
+    return _named(published_points(last, shifted, source), baselines)
 
 
 def _beside(row: dict[str, Any], expected: Expectation | None, seed: int) -> dict[str, Any]:
@@ -225,4 +252,7 @@ def _beside(row: dict[str, Any], expected: Expectation | None, seed: int) -> dic
         "effective_robustness": row["accuracy"] - accuracy,
         "effective_robustness_low": bounds[0],
         "effective_robustness_high": bounds[1],
+        "note": f"{expected.line.n_models} baselines are too few for bounds"
+        if math.isnan(bounds[0])
+        else None,
     }

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from embedstore.across.figures import STORE
+from embedstore.across.metrics import matching
 from embedstore.across.points import (
     Places,
     grouped,
@@ -64,14 +65,14 @@ def trend(
     x, y
         Metrics, such as `accuracy.top1_accuracy?dataset=imagenet-val`; columns of `table`.
     models
-        Glob over names.
+        Glob over names, published ones too.
     group
-        What to part models by: `group` of the study, or a factor of design.
+        What to part models by: `group` of the study, a factor of design, or a column of `table`.
     axis, x_axis, y_axis
         Scale of both, or of one.
     published
-        A source of published results whose models are taken instead of the store's: open_clip,
-        timm.
+        A source of published results whose models are taken instead of the store's, such as
+        open_clip or timm.
     table
         A file of published results, or several parted by commas, instead of the store.
     n_samples
@@ -87,17 +88,12 @@ def trend(
     Raises
     ------
     EmbedStoreError
-        If no line can be fitted through all models, or a model has several figures.
+        If no model has a figure, no line can be fitted through all models, or a model has several
+        figures.
     """
-    if published and table:
-        raise EmbedStoreError("both --published and --table are given; choose one")
-    if table:
-        points = tabled_points(x, y, table, group)
-    elif published:
-        points = published_points(x, y, published)
-    else:
-        points = stored_points(store, x, y, models)
-    points = grouped(points, group)
+    points = grouped(
+        _points(store, (x, y), models, published, table, group), group, tabled=bool(table)
+    )
     axes = (x_axis or axis, y_axis or axis)
     placed = places(points, axes, n_samples)
     rows = [{"group": ALL, **_line(placed, np.ones(points.height, bool), n_resamples, seed)}]
@@ -113,6 +109,31 @@ def trend(
     }  # fmt: skip
     frame = pl.DataFrame([{**common, **row} for row in rows], schema=dict(TREND))
     return frame.with_columns(pl.selectors.float().fill_nan(None))
+
+
+def _points(
+    store: Store,
+    metrics: tuple[str, str],
+    models: str,
+    published: str | None,
+    table: str | None,
+    group: str,
+) -> pl.DataFrame:
+    if published and table:
+        raise EmbedStoreError("both --published and --table are given; choose one")
+    if table:
+        points = tabled_points(*metrics, table, group)
+    elif published:
+        points = published_points(*metrics, published)
+    else:
+        points = stored_points(store, *metrics, models)
+    points = matching(points, {"model": models})
+    for axis, metric in zip("xy", metrics, strict=True):
+        if points[axis].count() == 0:
+            raise EmbedStoreError(
+                f"no model has {metric}; choose another --{axis}, or others with --models"
+            )
+    return points
 
 
 def _group(name: str, placed: Places, members: Bool, n_resamples: int, seed: int) -> dict[str, Any]:

@@ -23,8 +23,17 @@ AUTO, NONE = "auto", "none"
 ID_NAMES = frozenset({"imagenet", "imagenet-1k", "imagenet-val", "imagenet-validation"})
 
 
-def id_candidates(store: Store, wanted: str) -> list[str]:
+def id_candidates(store: Store, wanted: str, *, needed: bool = False) -> list[str]:
     """Return the data sets that could be the in-distribution one: one where that is clear.
+
+    Parameters
+    ----------
+    store
+        Where the outcomes are.
+    wanted
+        A name, or `AUTO`.
+    needed
+        Whether the caller cannot do without one: `NONE` is then no choice.
 
     Raises
     ------
@@ -34,16 +43,18 @@ def id_candidates(store: Store, wanted: str) -> list[str]:
     datasets = sorted({run.dataset for run in store.outcome_runs()})
     if wanted != AUTO:
         if wanted not in datasets:
-            raise UnknownNameError("in-distribution data set", wanted, [*datasets, NONE])
+            choices = datasets if needed else [*datasets, NONE]
+            raise UnknownNameError("in-distribution data set", wanted, choices)
         return [wanted]
     return [d for d in datasets if d.lower() in ID_NAMES] or datasets
 
 
-def ambiguous(candidates: list[str], purpose: str) -> EmbedStoreError:
+def ambiguous(candidates: list[str], purpose: str, *, needed: bool = False) -> EmbedStoreError:
     """Return the error that several data sets could be it; `purpose` says what is done on one."""
+    without = "" if needed else f", or give --id-dataset {NONE}"
     return EmbedStoreError(
         f"{purpose} one in-distribution data set, and any of {', '.join(candidates)} could be it; "
-        f"name it with --id-dataset, or give --id-dataset {NONE}"
+        f"name it with --id-dataset{without}"
     )
 
 
@@ -54,32 +65,42 @@ def on_same_classes(store: Store, run: OutcomeRun, dataset: str) -> tuple[int, i
     Outcomes in a label space of those classes are taken where they are stored; else the stored
     logits are judged in it. None where there are neither.
     """
-    wanted = _classes(store, run)
+    wanted = _class_map(store, run)
     for other in store.outcome_runs(run.model, dataset, run.head):
-        if other.head == run.head and _classes(store, other) == wanted:
+        if other.head == run.head and _alike(_class_map(store, other), wanted):
             correct = pl.read_parquet(checked_table(store.files, other), columns=["correct"])
             counts = correct.select(n=pl.col("correct").count(), k=pl.col("correct").sum())
             n_samples, n_correct = counts.row(0)
             return int(n_samples), int(n_correct)
     if read_manifest(store.files, layout.logits(run.model, dataset, run.head)) is None:
         return None
-    return _judged(store, run, dataset)
+    return _judged(store, run, dataset, wanted)
 
 
-def _classes(store: Store, run: OutcomeRun) -> tuple[str, str, dict[str, tuple[str, ...]]]:
-    """Return what makes two label spaces the same: rule, labels' column, classes with members."""
+def _class_map(store: Store, run: OutcomeRun) -> ClassMap:
+    """Return a run's label space as a map from its classes to their members."""
     space = store.space(run)
-    members = {c: tuple(space["members"].get(c, (c,))) for c in space["class_ids"]}
-    alone = all(names == (c,) for c, names in members.items())
-    return ("" if alone else space["rule"], space["labels"] or "label", members)
+    named = space["members"] if space["rule"] == "allowed" else space["class_ids"]
+    members = {c: tuple(space["members"].get(c, (c,))) for c in named}
+    return ClassMap(run.space, members, space["rule"], space["labels"] or "label")
 
 
-def _judged(store: Store, run: OutcomeRun, dataset: str) -> tuple[int, int] | None:
+def _alike(first: ClassMap, second: ClassMap) -> bool:
+    """Whether two label spaces judge alike: rules differ only over classes of several members."""
+    alone = all(names == (c,) for c, names in first.members.items())
+    return (
+        first.members == second.members
+        and first.labels == second.labels
+        and (alone or first.rule == second.rule)
+    )
+
+
+def _judged(
+    store: Store, run: OutcomeRun, dataset: str, mapped: ClassMap
+) -> tuple[int, int] | None:
     """Judge stored logits of an in-distribution data set in the label space of another run."""
-    space, record, samples = store.space(run), store.dataset(dataset), store.samples(dataset)
+    record, samples = store.dataset(dataset), store.samples(dataset)
     head = head_record(store, run.model, run.head)
-    members = {c: tuple(space["members"].get(c, (c,))) for c in space["class_ids"]}
-    mapped = ClassMap(run.space, members, space["rule"], space["labels"] or "label")
     if obstacle(mapped, head["class_ids"], record, samples.columns):
         return None
     own = [judgement(mapped, head["class_ids"], record, samples)]

@@ -217,7 +217,7 @@ def _id_dataset(store: Store, wanted: str) -> str:
         return candidates[0]
     if not any(has_logits(store, run) for run in store.outcome_runs()):
         return ""  # nothing to scale, so nothing to choose
-    raise ambiguous(candidates, "temperatures are fitted on")
+    raise ambiguous(candidates, "temperatures are fitted on", needed=False)
 
 
 __all__ = [

@@ -53,7 +53,7 @@ def stored_figures(store: Store, metric: Metric, models: str = "*") -> pl.DataFr
     """
     known = analysis.find(metric.analysis).parameters
     parameters = metric.parameters()
-    if "models" in known:
+    if "models" in known and "," not in models:
         parameters.setdefault("models", models)
     frame = analysis.run(metric.analysis, store, **parameters)
     filters = metric.filters(frame)

@@ -150,11 +150,11 @@ def place(
 
 def _points(x: pl.DataFrame, y: pl.DataFrame, x_name: str, y_name: str) -> pl.DataFrame:
     """Put figures side by side: of a model's heads, those of the same prompts."""
-    left = x.rename({"value": "x", "n_samples": "n_x"})
-    right = y.select(
-        "source", "model", "head", "prompts",
-        pl.col("value").alias("y"), pl.col("n_samples").alias("n_y"),
-    )  # fmt: skip
+    left, other = (
+        figures.rename({"value": axis, "n_samples": f"n_{axis}"})
+        for axis, figures in (("x", x), ("y", y))
+    )
+    right = other.select("source", "model", "head", "prompts", "y", "n_y")
     one = ["source", "model"]
     alike = ["prompts"] if _by_prompts(x, y) else []
     found = left.join(right, one + alike, suffix="_y", nulls_equal=True, maintain_order="left")
@@ -167,11 +167,9 @@ def _points(x: pl.DataFrame, y: pl.DataFrame, x_name: str, y_name: str) -> pl.Da
             f"model {model!r} has {heads.height} pairs of {x_name} and {y_name}, of the heads "
             f"{', '.join(named)}; choose with head=..., globs parted by commas, in both"
         )
-    lone = pl.concat([x, y]).join(found, one, how="anti").unique(one, maintain_order=True)
-    unknown = lone.with_columns(
-        pl.lit(None, POINTS[name]).alias(name) for name in ("x", "y", "n_x", "n_y")
-    )
-    return pl.concat([found.select(*POINTS), unknown.select(*POINTS)])
+    lone = pl.concat([left, other], how="diagonal").join(found, one, how="anti")
+    lone = lone.unique(one, keep="first", maintain_order=True)
+    return pl.concat([found.select(*POINTS), lone.select(*POINTS)])
 
 
 def _by_prompts(x: pl.DataFrame, y: pl.DataFrame) -> bool:

@@ -58,7 +58,7 @@ def resample_counts(
     """
     members = None if clusters is None else _cluster_index(clusters, n_samples)
     n_units = n_samples if members is None else int(members.max(initial=-1)) + 1
-    _check_numbers(n_samples, n_resamples, seed)
+    check_numbers(n_samples, n_resamples, seed)
     for start, stop in _blocks(n_resamples, 4 * n_samples):
         counts = _draw(n_units, start, stop, seed)
         yield counts if members is None else counts[:, members]
@@ -113,7 +113,7 @@ def bootstrap_means(
     """
     table = np.atleast_2d(np.asarray(values))
     n_models, n_samples = table.shape
-    _check_numbers(n_samples, n_resamples, seed)
+    check_numbers(n_samples, n_resamples, seed)
     members = None if clusters is None else _cluster_index(clusters, n_samples)
     n_units = n_samples if members is None else int(members.max()) + 1
     means = np.empty((n_resamples, n_models))
@@ -150,7 +150,14 @@ def percentile_interval(replicates: npt.ArrayLike, *, confidence: float = 0.95) 
     return np.where(sparse, np.nan, low), np.where(sparse, np.nan, high)
 
 
-def _check_numbers(n_samples: int, n_resamples: int, seed: int) -> None:
+def check_numbers(n_samples: int, n_resamples: int, seed: int) -> None:
+    """Refuse what cannot be resampled.
+
+    Raises
+    ------
+    EmbedStoreError
+        If there is no sample, no resample, or the seed is negative.
+    """
     if n_samples < 1:
         raise EmbedStoreError("there is no sample to resample; choose runs that have outcomes")
     if n_resamples < 1:

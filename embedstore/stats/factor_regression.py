@@ -79,11 +79,7 @@ def explain(
     EmbedStoreError
         If there are fewer than three rows.
     """
-    if len(values) < 3:
-        raise EmbedStoreError(
-            f"{len(values)} models have the value and all factors, so no regression can be fitted; "
-            "choose at least 3 models"
-        )
+    _check_rows(values)
     n_groups = int(groups.max(initial=-1)) + 1
     scaled = _standard(columns)
     weights = huber_weights(scaled, values)
@@ -119,6 +115,7 @@ def effects(columns: F64, values: F64) -> Effects:
     EmbedStoreError
         If there are no more rows than independent columns.
     """
+    _check_rows(values)
     kept = independent(columns)
     if len(values) <= len(kept) + 1:
         raise EmbedStoreError(
@@ -136,6 +133,14 @@ def effects(columns: F64, values: F64) -> Effects:
     found = np.full((4, columns.shape[1]), np.nan)
     found[:, kept] = fit.params[1:], bounds[1:, 0], bounds[1:, 1], p_values[1:]
     return Effects(*found)
+
+
+def _check_rows(values: F64) -> None:
+    if len(values) < 3:
+        raise EmbedStoreError(
+            f"models that have the value and all factors: {len(values)}, too few for a regression; "
+            "choose at least 3"
+        )
 
 
 def independent(columns: F64) -> I64:

