@@ -63,9 +63,9 @@ def stored_figures(store: Store, metric: Metric, models: str = "*") -> pl.DataFr
             "accuracy"
         )
     rows = matching(frame, {"model": models, **filters})
-    rows = _own_space(rows) if "space" not in metric.keys else rows
-    rows = _once(rows, metric)
+    rows = _once(_own_space(rows) if "space" not in metric.keys else rows, metric)
     _refuse_several(rows, metric)
+    _refuse_mixture(rows, metric)
     return _described(rows, metric, store)
 
 
@@ -172,10 +172,15 @@ def _own_space(rows: pl.DataFrame) -> pl.DataFrame:
     """Of rows that differ in label space, keep the data set's own."""
     if not {"space", "dataset"} <= set(rows.columns):
         return rows
-    plain = pl.col("space").str.strip_suffix(SUFFIX)
-    own = (plain == ALL) | (plain == pl.col("dataset"))
+    own = _plain_space() == ALL
     keys = [c for c in ("model", "dataset", "head") if c in rows.columns]
     return rows.filter(own | ~own.any().over(keys))
+
+
+def _plain_space() -> pl.Expr:
+    """Return the label space by what is chosen among: the data set's own classes are `all`."""
+    plain = pl.col("space").str.strip_suffix(SUFFIX)
+    return pl.when(plain == pl.col("dataset")).then(pl.lit(ALL)).otherwise(plain)
 
 
 def _once(rows: pl.DataFrame, metric: Metric) -> pl.DataFrame:
@@ -214,6 +219,24 @@ def _refuse_several(rows: pl.DataFrame, metric: Metric) -> None:
         f"model {one['model'][0]!r} has {one.height} rows of {metric}: they differ in {key} "
         f"({shown}); choose one with {key}={values[0]}"
     )
+
+
+def _refuse_mixture(rows: pl.DataFrame, metric: Metric) -> None:
+    """Refuse figures of models that were judged among different classes, or asked differently."""
+    measured = rows.filter(pl.col(metric.column).is_not_null())
+    for key, kind in (("space", "label spaces"), ("protocol", "protocols")):
+        if key in metric.keys or not {key, "dataset"} <= set(rows.columns):
+            continue
+        stated = measured.select(
+            "model", kind=_plain_space() if key == "space" else pl.col(key)
+        ).drop_nulls()
+        kinds = stated.unique("kind", maintain_order=True).rows()
+        if len(kinds) > 1:
+            shown = "; ".join(f"{model!r} in {value}" for model, value in kinds[:3])
+            raise EmbedStoreError(
+                f"{metric} would mix {kind} ({shown}); choose with {key}=..., globs parted by "
+                "commas where they are comparable"
+            )
 
 
 def _described(rows: pl.DataFrame, metric: Metric, store: Store) -> pl.DataFrame:

@@ -149,12 +149,8 @@ def test_of_several_spaces_the_data_sets_own_counts(tmp_path, say):
     for model, spaces in (("a", ("all", "coarse")), ("b", ("data--held-out", "coarse"))):
         for space, hits in zip(spaces, (4, 8), strict=True):
             say(store, model, [True] * hits + [False] * (10 - hits), space=space)
+    assert figures(store, TOP1).select("model", "value").rows() == [("a", 0.4), ("b", 0.4)]
     say(store, "c", [True] * 9 + [False], space="coarse")
-    assert figures(store, TOP1).select("model", "value").rows() == [
-        ("a", 0.4),
-        ("b", 0.4),
-        ("c", 0.9),
-    ]
     coarse = figures(store, f"{TOP1}?space=coarse")
     assert coarse["value"].to_list() == [0.8, 0.8, 0.9]
     say(store, "c", [True] * 2 + [False] * 8, space="fine")
@@ -162,6 +158,21 @@ def test_of_several_spaces_the_data_sets_own_counts(tmp_path, say):
         EmbedStoreError, match=r"'c' has 2 rows .* differ in space \(coarse, fine\)"
     ):
         figures(store, TOP1)
+
+
+def test_label_spaces_of_different_models_are_never_mixed_silently(tmp_path, say):
+    store = random_store(tmp_path / "s", models=(), n_samples=4)
+    say(store, "a", [True] * 4)  # in the data set's own classes
+    say(store, "b", [True, False] * 2, space="imagenet-real")
+    say(store, "c", [True] * 4, space="data--held-out")  # these are its own, too
+    with pytest.raises(
+        EmbedStoreError,
+        match=r"would mix label spaces \('a' in all; 'b' in imagenet-real\); choose with space=",
+    ):
+        figures(store, f"{TOP1}?dataset=data")
+    assert figures(store, f"{TOP1}?dataset=data", "[ac]")["value"].to_list() == [1.0, 1.0]
+    asked = figures(store, f"{TOP1}?dataset=data&space=*")
+    assert asked["value"].to_list() == [1.0, 0.5, 1.0]
 
 
 def published(source: str, text: str) -> pl.DataFrame:
