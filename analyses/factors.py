@@ -12,7 +12,7 @@ Dimensions: R runs, N samples, F factors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal, NamedTuple
 
@@ -105,7 +105,7 @@ def factors(
         if excluded is not None:
             chosen = chosen.without(_true(samples, excluded))
         of_dataset = [run for run in runs if run.dataset == dataset]
-        counts = _counts(of_dataset, _reader(store, samples, convention), chosen)
+        counts = _counts(_right(store, samples, of_dataset, convention), chosen)
         tables.append(_table(of_dataset, chosen, counts, excluded, convention))
     if runs and len(tables) == 1:
         raise _no_factors(without, patterns, prefix)
@@ -145,42 +145,43 @@ def _no_factors(datasets: Sequence[str], patterns: Sequence[str], prefix: str) -
     )
 
 
-def _reader(
-    store: Store, samples: pl.DataFrame, convention: Convention
-) -> Callable[[OutcomeRun], pl.Series]:
-    """Return what reads whether each sample is right, null where that is not known: (N,)."""
-
-    def read(run: OutcomeRun) -> pl.Series:
-        path = checked_table(store.files, run)
+def _right(
+    store: Store, samples: pl.DataFrame, runs: Sequence[OutcomeRun], convention: Convention
+) -> Iterator[pl.Series]:
+    """Yield for each run whether each sample is right, null where that is not known: (N,)."""
+    with ThreadPoolExecutor(n_threads()) as pool:
+        paths = list(pool.map(lambda run: checked_table(store.files, run), runs))
+    columns = ["correct"] if convention == "default" else ["prediction", "correct"]
+    tables = pl.read_parquet(paths, columns=columns)  # all at once: a third of the time
+    for i, run in enumerate(runs):
+        said = tables.slice(i * samples.height, samples.height)
         labels = "" if convention == "default" else str(store.space(run)["labels"])
-        if not isinstance(samples.schema.get(labels), pl.List):
-            return pl.read_parquet(path, columns=["correct"])["correct"]
-        said = pl.read_parquet(path, columns=["prediction", "correct"])
-        wrong = (samples[labels].list.len() == 0) & said["prediction"].is_not_null()
-        return said["correct"].set(wrong.fill_null(value=False), value=False)
-
-    return read
+        if isinstance(samples.schema.get(labels), pl.List):
+            wrong = (samples[labels].list.len() == 0) & said["prediction"].is_not_null()
+            yield said["correct"].set(wrong.fill_null(value=False), value=False)
+        else:
+            yield said["correct"]
 
 
-def _counts(
-    runs: Sequence[OutcomeRun], read: Callable[[OutcomeRun], pl.Series], factors: Factors
-) -> Counts:
-    """Count what each run gets right, as bits: no table is joined, and one run is held a thread."""
+def _counts(right: Iterable[pl.Series], factors: Factors) -> Counts:
+    """Count what each run gets right, as bits: no table is joined."""
     marked, known = packed(factors.marked.T), packed(factors.known.T)
+    everyone = packed(np.ones(len(factors.marked), np.bool_))
 
-    def count(run: OutcomeRun) -> tuple[I64, I64, I64, I64]:
-        correct = read(run)
-        right = packed(correct.fill_null(value=False).to_numpy())
-        judged = packed(correct.is_not_null().to_numpy())
+    def count(correct: pl.Series) -> tuple[I64, I64, I64, I64]:
+        judged = everyone
+        if correct.null_count():
+            judged = packed(correct.is_not_null().to_numpy())
+            correct = correct.fill_null(value=False)
+        hits = packed(correct.to_numpy())
         return (
             count_in_each(marked, judged),
-            count_in_each(marked, right),
+            count_in_each(marked, hits),
             count_in_each(known, judged),
-            count_in_each(known, right),
+            count_in_each(known, hits),
         )
 
-    with ThreadPoolExecutor(n_threads()) as pool:
-        counts = np.array(list(pool.map(count, runs)), np.int64)  # (R, 4, F)
+    counts = np.array([count(correct) for correct in right], np.int64)  # (R, 4, F)
     return Counts(*counts.transpose(1, 0, 2))
 
 

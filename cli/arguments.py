@@ -14,19 +14,22 @@ def store_argument(name: str = "store") -> click.Argument:
     return click.Argument([name], type=click.Path(file_okay=False), metavar=name.upper())
 
 
-def complete_in_store(folder: str) -> Any:
-    """Return a completion of the names that the store on the command line has in `folder`."""
+def complete_in_store(folders: str) -> Any:
+    """Return a completion of the names that the store on the command line has in `folders`.
+
+    A glob, such as ``models/*/heads``.
+    """
 
     def complete(
         ctx: click.Context, _parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         # The option still lacks its value, and click stops there: arguments are not parsed yet.
         store = ctx.params.get("store") or next(iter(ctx.args), None)
-        root = Path(store).expanduser() / folder if store else None
-        if root is None or not root.is_dir():
+        if store is None:
             return []
-        names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
-        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+        entries = Path(store).expanduser().glob(f"{folders}/*")
+        names = sorted({e.name for e in entries if e.name.startswith(incomplete) and e.is_dir()})
+        return [CompletionItem(name) for name in names]
 
     return complete
 

@@ -50,7 +50,7 @@ def copy(store: str, target: str, models: str, datasets: str) -> None:
       embedstore copy clip.store small.store --models 'vit-b-32' --datasets 'imagenet-*'
     """
     from cli.progress import meter
-    from cli.tables import n_bytes
+    from cli.text_tables import n_bytes
     from embedstore.store import Store
     from embedstore.store.maintenance import copy as copy_store
 

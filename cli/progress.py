@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from cli.tables import n_bytes
+from cli.text_tables import n_bytes
 from embedstore.encode.progress import Progress
 
 #: Seconds between plain lines.

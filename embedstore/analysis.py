@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import json
 import pkgutil
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from embedstore import docstrings
 from embedstore.errors import EmbedStoreError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -44,13 +46,37 @@ class Analysis:
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """The keyword-only parameters: what a user may set."""
-        parameters = inspect.signature(self.function, eval_str=True).parameters
+        try:
+            parameters = inspect.signature(self.function, eval_str=True).parameters
+        except NameError as error:
+            raise EmbedStoreError(
+                f"a type in the signature of analysis {self.name!r} cannot be read: {error}; "
+                "import it at the top of the file, not under TYPE_CHECKING"
+            ) from error
         return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
     @property
     def summary(self) -> str:
         """The first line of its docstring."""
-        return (inspect.getdoc(self.function) or "").partition("\n")[0]
+        return self._docstring.partition("\n")[0]
+
+    @property
+    def examples(self) -> list[str]:
+        """Command lines: those of its docstring, or one with all that must be given."""
+        lines = docstrings.section(self._docstring, "Examples").splitlines()
+        given = [line.removeprefix("$ ") for line in map(str.strip, lines)]
+        required = (n for n, p in self.parameters.items() if p.default is inspect.Parameter.empty)
+        options = (f" --{name.replace('_', '-')} {name.upper()}" for name in required)
+        built = f"embedstore analyze {self.name} clip.store{''.join(options)}"
+        return [line for line in given if line.startswith("embedstore ")] or [built]
+
+    def help_of(self, parameter: str) -> str | None:
+        """Return what its docstring says of a parameter."""
+        return docstrings.parameters(self._docstring).get(parameter)
+
+    @property
+    def _docstring(self) -> str:
+        return inspect.getdoc(self.function) or ""
 
     def __call__(self, store: Store, **parameters: Any) -> pl.DataFrame:
         """Run it."""
@@ -195,7 +221,12 @@ def _in_file(path: Path) -> Analysis:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     before = dict(_ANALYSES)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except (ImportError, SyntaxError) as error:
+        raise EmbedStoreError(
+            f"{_where(error, path)}: {error.msg}; mend it, and run the same again"
+        ) from error
     found = [a for n, a in _ANALYSES.items() if before.get(n) is not a]
     if len(found) != 1:
         raise EmbedStoreError(
@@ -203,3 +234,11 @@ def _in_file(path: Path) -> Analysis:
             "@embedstore.analysis.analysis"
         )
     return found[0]
+
+
+def _where(error: ImportError | SyntaxError, path: Path) -> str:
+    """Return FILE:LINE of what could not be imported, as a user's file came to it."""
+    if isinstance(error, SyntaxError):
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{path}:{next(f.lineno for f in frames if Path(f.filename) == path.absolute())}"

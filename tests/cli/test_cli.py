@@ -179,6 +179,9 @@ def test_tab_completes_commands_analyses_options_and_names(fresh, store):
     assert completions(fresh, f"embedstore rm {root} --model ", 4) == ["a", "b"]
     assert completions(fresh, f"embedstore rm {root} --data e", 4) == ["e"]
     assert completions(fresh, f"embedstore rm {root}/none --model ", 4) == []
+    assert completions(fresh, f"embedstore analyze compare {root} --first ", 5) == ["a", "b"]
+    assert completions(fresh, f"embedstore analyze accuracy {root} --heads ", 5) == ["own"]
+    assert completions(fresh, f"embedstore analyze factors {root} --space ", 5) == ["all"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -26,7 +26,7 @@ def test_commands_and_options_exist(name, rest):
     while isinstance(command, click.Group) and words:
         word = words.pop(0)
         command = None if word.endswith(".py") else command.get_command(context, word)
-    for option in re.findall(r"--[a-z-]+", rest):
+    for option in re.findall(r"(?<!\S)--[a-z-]+", rest):
         if command is not None:
             assert any(option in p.opts for p in command.params), f"{name} has no {option}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 
 import click
 import polars as pl
@@ -63,9 +64,7 @@ def test_nothing_found_and_wrong_words(call):
 
 
 def test_the_table_fits_a_terminal_of_100_columns(capsys, monkeypatch):
-    from rich.console import Console
-
-    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "100")
     main(["zoo", "list", "--group", "zero-shot"], standalone_mode=False)
     lines = [click.unstyle(line) for line in capsys.readouterr().out.splitlines()]
