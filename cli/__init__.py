@@ -5,12 +5,18 @@ Commands are imported when they are called, so that `embedstore --help` starts a
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from importlib import import_module
 from keyword import iskeyword
 from typing import Any
 
 import click
+
+# At exit Python looks for garbage in all that was imported: 0.04 s, for memory that is given back
+# anyway.
+atexit.register(gc.freeze)
 
 #: Name of each command, the module that holds it, and what it does.
 COMMANDS = {
@@ -21,6 +27,7 @@ COMMANDS = {
     "export": ("cli.export", "Write what a store holds for other programs: tables, arrays, heads."),
     "info": ("cli.info", "Show what is in a store."),
     "verify": ("cli.verify", "Read every byte of a store against its digests."),
+    "diff": ("cli.diff", "Say which numbers differ between two stores, and what explains each."),
     "copy": ("cli.maintain", "Copy what is finished from one store to another."),
     "rm": ("cli.maintain", "Remove a model, a data set, or one model's run over a data set."),
     "zoo": ("cli.zoo", "List models and what is known of them: the six factors of the study."),

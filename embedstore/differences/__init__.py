@@ -1,0 +1,1 @@
+"""What differs between two stores, and which of a number's ingredients explains it."""
