@@ -71,7 +71,12 @@ def compare(
     ------
     EmbedStoreError
         If the two cannot be compared: unknown names, nothing in common, different samples.
-    """
+
+    Examples
+    --------
+    embedstore analyze compare clip.store --first vit --second rn50
+    embedstore analyze compare clip.store --first vit@openai-80--pets --second vit@name--pets --where 'NOT prototype'
+    """  # noqa: E501
     found = comparisons(
         store, first, second, datasets=datasets, space=space, rows=rows, where=where
     )

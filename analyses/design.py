@@ -81,7 +81,12 @@ def design(
     ------
     EmbedStoreError
         If fewer than three models have the value and all factors.
-    """
+
+    Examples
+    --------
+    embedstore analyze design clip.store --metric 'calibration.ece?dataset=imagenet-val'
+    embedstore analyze design clip.store --published open_clip --axis probit --metric 'accuracy.top1_accuracy?dataset=imagenet-val'
+    """  # noqa: E501
     found = figures(store, metric, models, published, table)
     known = complete(found)
     values = place(known["value"], known["n_samples"], axis, n_samples)[0]

@@ -60,6 +60,10 @@ def design_effects(
     ------
     EmbedStoreError
         If there are too few models to tell the terms apart.
+
+    Examples
+    --------
+    embedstore analyze design-effects clip.store --metric 'calibration.ece?dataset=imagenet-val'
     """
     known = complete(figures(store, metric, models, published, table))
     columns = design_columns(known)

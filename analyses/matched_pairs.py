@@ -66,7 +66,11 @@ def matched_pairs(
     ------
     EmbedStoreError
         If `tolerance` is less than 1, or there is no such factor.
-    """
+
+    Examples
+    --------
+    embedstore analyze matched-pairs clip.store --factor loss --metric 'accuracy.top1_accuracy?dataset=imagenet-val'
+    """  # noqa: E501
     if not tolerance >= 1:
         raise EmbedStoreError(f"the tolerance is {tolerance:g}; give a factor of 1 or more")
     if factor not in ("*", *SIX):

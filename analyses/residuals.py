@@ -87,7 +87,11 @@ def residuals(
     ------
     EmbedStoreError
         If no line can be fitted, or a model has several figures.
-    """
+
+    Examples
+    --------
+    embedstore analyze residuals clip.store --published timm --fit imagenet --x 'accuracy.top1_accuracy?dataset=imagenet-val' --y 'accuracy.top1_accuracy?dataset=imagenet-r'
+    """  # noqa: E501
     own, theirs = _points(store, (x, y), models, published, table, group)
     points = grouped(pl.concat([own, theirs]), group, tabled=bool(table))
     axes = (x_axis or axis, y_axis or axis)

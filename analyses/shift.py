@@ -86,6 +86,10 @@ def shift(
     EmbedStoreError
         If several data sets could be the in-distribution one, or no other has labels; if there is
         no such source.
+
+    Examples
+    --------
+    embedstore analyze shift clip.store --id-dataset imagenet-val --published timm
     """
     id_name = _id_dataset(store, id_dataset)
     rows = _measured(store, datasets, heads, id_name)

@@ -86,6 +86,10 @@ def slices(
     ------
     EmbedStoreError
         If the two cannot be compared, a column cannot sort samples, or no slice is large enough.
+
+    Examples
+    --------
+    embedstore analyze slices clip.store --first vit --second rn50 --space all
     """
     if min_samples < 1:
         raise EmbedStoreError(f"slices of {min_samples} samples asked for; give --min-samples 1")

@@ -90,7 +90,13 @@ def trend(
     EmbedStoreError
         If no model has a figure, no line can be fitted through all models, or a model has several
         figures.
-    """
+
+    Examples
+    --------
+    embedstore analyze trend clip.store --x 'accuracy.top1_accuracy?dataset=imagenet-val' --y 'calibration.ece?dataset=imagenet-val' --y-axis linear
+    embedstore analyze trend clip.store --published open_clip --axis logit --x 'accuracy.top1_accuracy?dataset=imagenet-val' --y 'accuracy.top1_accuracy?dataset=imagenet-a'
+    embedstore analyze trend clip.store --table openclip_results.csv --x 'ImageNet 1k' --y ObjectNet
+    """  # noqa: E501
     points = grouped(
         _points(store, (x, y), models, published, table, group), group, tabled=bool(table)
     )
