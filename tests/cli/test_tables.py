@@ -197,7 +197,7 @@ def test_options_are_explained_in_the_words_of_the_docstring(call):
     usage = " ".join(call("analyze", "compare", "--help", terminal_width=200).stdout.split())
     assert "--first TEXT MODEL, or MODEL@HEAD where the model has several heads" in usage
     assert "[required]" in usage
-    assert "embedstore analyze compare clip.store --first FIRST --second SECOND" in usage
+    assert "embedstore analyze compare clip.store --first vit --second rn50" in usage
 
 
 def test_a_value_of_the_wrong_type_is_wrong_usage(call, store):
