@@ -207,5 +207,5 @@ def _folded(text: str, width: int | None, indent: str = "") -> list[str]:
     """Fold a text at words and hyphens; later lines begin with `indent`."""
     if width is None or text_width(text) <= width:
         return [text]
-    letters = max(len(indent) + 1, width * len(text) // text_width(text))  # wide ones take two
-    return textwrap.wrap(text, letters, subsequent_indent=indent)
+    letters = width if text_width(text) <= len(text) else width // 2  # wide ones take two
+    return textwrap.wrap(text, max(len(indent) + 1, letters), subsequent_indent=indent)

@@ -128,6 +128,13 @@ def test_every_number_is_there_at_any_width(columns):
         assert {f"{v:,}" for values in columns for v in values} <= set(words)
 
 
+def test_a_text_whose_wide_letters_come_last_is_folded_to_the_width():
+    texts = pl.Series("text", ["_", "_____鳥鳥鳥____"])
+    frame = pl.DataFrame([texts, *(pl.Series(f"number_{i}", [0.0, -1e4]) for i in range(4))])
+    assert max(map(text_width, lines_of(frame, 60))) <= 60
+    assert any("鳥" in line for line in lines_of(frame, 60))
+
+
 def test_wide_letters_take_two_places():
     lines = lines_of(pl.DataFrame({"class": ["鳥", "bird"], "n": [1, 2]}), None)
     assert lines[2:] == ["鳥     1", "bird   2"]
