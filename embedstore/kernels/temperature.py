@@ -29,7 +29,7 @@ TOLERANCE = 1e-8
 #: β times the mean distance of logits below the largest: one-hot beyond, uniform below.
 STEEPEST, FLATTEST = 1e3, 1e-3
 _START = 8.0  # same unit
-_FEW = 2048  # samples on which the search begins
+_FEW = 4096  # samples on which the search begins
 _STEPS = 200
 
 _INVERSE_LN2, _LN2 = 1.4426950408889634, 0.6931471805599453
@@ -95,7 +95,7 @@ def scaled(logits: Logits, labels: I64, temperature: float) -> Scaled:
 def fit_temperature(parts: Sequence[tuple[Logits, I64]]) -> TemperatureFit:
     """Fit one temperature to labelled logits: parts of (N, C), (N,) -> its fit.
 
-    Newton's method on β = 1/T, safeguarded by bisection, begun on 2,048 of the samples. There is no
+    Newton's method on β = 1/T, safeguarded by bisection, begun on 4,096 of the samples. There is no
     finite minimum where no logit exceeds the label's (T falls to the `lowest` of the range), or
     where labels' logits lie below the mean of their row's (T rises to the `highest`).
 
