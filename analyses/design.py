@@ -30,7 +30,7 @@ from embedstore.analysis import analysis
 from embedstore.schema.across import DESIGN
 from embedstore.stats.axes import Axis
 from embedstore.stats.bootstrap import N_RESAMPLES
-from embedstore.stats.factor_regression import explain
+from embedstore.stats.factor_regression import Explained, explain
 from embedstore.stats.multiple import benjamini_hochberg
 from embedstore.store import Store
 
@@ -80,7 +80,7 @@ def design(
     Raises
     ------
     EmbedStoreError
-        If fewer than three models have the value and all factors.
+        If fewer than three models have the value and all factors, or `tolerance` is less than 1.
 
     Examples
     --------
@@ -112,14 +112,7 @@ def design(
     for number, factor in enumerate(SIX):
         row: dict[str, Any] = _levels(known, factor) | _pairs(pairs, factor)
         if (columns.factors == number).any():
-            row |= {
-                "drop_r2": fit.drop[number],
-                "drop_r2_low": fit.low[number],
-                "drop_r2_high": fit.high[number],
-                "p_value": fit.p_value[number],
-                "collinear_with": ", ".join(shared[factor]) or None,
-                "note": None if fit.freedom[number] else "the other factors tell all it does",
-            }
+            row |= _explained(fit, number) | {"collinear_with": ", ".join(shared[factor]) or None}
         rows.append({**common, "factor": factor, **row})
     frame = pl.DataFrame(rows, schema=dict(DESIGN)).with_columns(
         q_value=benjamini_hochberg(np.array([row.get("p_value", np.nan) for row in rows]))
@@ -127,6 +120,17 @@ def design(
     return frame.with_columns(pl.selectors.float().fill_nan(None)).sort(
         "drop_r2", descending=True, nulls_last=True, maintain_order=True
     )
+
+
+def _explained(fit: Explained, number: int) -> dict[str, Any]:
+    """Return what the regression says of one factor."""
+    return {
+        "drop_r2": fit.drop[number],
+        "drop_r2_low": fit.low[number],
+        "drop_r2_high": fit.high[number],
+        "p_value": fit.p_value[number],
+        "note": None if fit.freedom[number] else "the other factors tell all it does",
+    }
 
 
 def _levels(models: pl.DataFrame, factor: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from embedstore.across.design import SIX, TOLERANCE
 from embedstore.across.design import matched_pairs as pairs_of
 from embedstore.across.figures import STORE, figures
 from embedstore.analysis import analysis
-from embedstore.errors import EmbedStoreError, UnknownNameError
+from embedstore.errors import UnknownNameError
 from embedstore.schema.across import MATCHED_PAIRS
 from embedstore.stats.bootstrap import N_RESAMPLES, bootstrap_means, percentile_interval
 from embedstore.store import Store
@@ -71,8 +71,6 @@ def matched_pairs(
     --------
     embedstore analyze matched-pairs clip.store --factor loss --metric 'accuracy.top1_accuracy?dataset=imagenet-val'
     """  # noqa: E501
-    if not tolerance >= 1:
-        raise EmbedStoreError(f"the tolerance is {tolerance:g}; give a factor of 1 or more")
     if factor not in ("*", *SIX):
         raise UnknownNameError("factor of design", factor, SIX)
     found = figures(store, metric, models, published, table)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from embedstore.across.figures import STORE
+from embedstore.across.figures import STORE, check_one_source
 from embedstore.across.points import (
     Places,
     grouped,
@@ -154,8 +154,7 @@ def _points(
     group: str,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return the store's points, and those of others, which the line goes through."""
-    if published and table:
-        raise EmbedStoreError("both --published and --table are given; choose one")
+    check_one_source(published, table)
     if published:
         return stored_points(store, *metrics, models), published_points(*metrics, published)
     if table is None:

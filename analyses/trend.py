@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from embedstore.across.figures import STORE
+from embedstore.across.figures import STORE, check_one_source
 from embedstore.across.metrics import matching
 from embedstore.across.points import (
     Places,
@@ -125,8 +125,7 @@ def _points(
     table: str | None,
     group: str,
 ) -> pl.DataFrame:
-    if published and table:
-        raise EmbedStoreError("both --published and --table are given; choose one")
+    check_one_source(published, table)
     if table:
         points = tabled_points(*metrics, table, group)
     elif published:

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from embedstore.errors import EmbedStoreError
+
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
@@ -123,7 +125,14 @@ def matched_pairs(models: pl.DataFrame, tolerance: float = TOLERANCE) -> pl.Data
     pl.DataFrame
         `factor`, then `first`, `second` (models), their `..._head`, `..._level` and `..._value`;
         levels in their order, the smaller size first.
+
+    Raises
+    ------
+    EmbedStoreError
+        If `tolerance` is less than 1.
     """
+    if not tolerance >= 1:
+        raise EmbedStoreError(f"the tolerance is {tolerance:g}; give a factor of 1 or more")
     rows = models.with_row_index("row")
     tables = [_pairs(rows, factor, tolerance) for factor in SIX]
     return pl.concat(tables)

@@ -112,14 +112,25 @@ def figures(
     EmbedStoreError
         If both `published` and `table` are given, or there are no such figures.
     """
-    if published and table:
-        raise EmbedStoreError("both --published and --table are given; choose one")
+    check_one_source(published, table)
     if table:
         return tabled_figures(table, text)
     metric = Metric.parse(text)
     return (
         published_figures(published, metric) if published else stored_figures(store, metric, models)
     )
+
+
+def check_one_source(published: str | None, table: str | None) -> None:
+    """Refuse published results and a user's files at once.
+
+    Raises
+    ------
+    EmbedStoreError
+        If both are given.
+    """
+    if published and table:
+        raise EmbedStoreError("both --published and --table are given; choose one")
 
 
 def tabled_figures(paths: str, column: str, group: str | None = None) -> pl.DataFrame:

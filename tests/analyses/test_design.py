@@ -154,8 +154,9 @@ def test_terms_that_others_add_up_to_have_no_effect_and_say_so(empty):
 
 
 def test_bad_input(planted, tmp_path):
-    with pytest.raises(EmbedStoreError, match="give a factor of 1 or more"):
-        analysis.run("matched-pairs", planted, metric=METRIC, tolerance=0.5)
+    for name in ("matched-pairs", "design"):
+        with pytest.raises(EmbedStoreError, match="give a factor of 1 or more"):
+            analysis.run(name, planted, metric=METRIC, tolerance=0.5)
     with pytest.raises(EmbedStoreError, match="choose at least 3$"):
         analysis.run("design", planted, metric=METRIC, models="model-00[01]")
     with pytest.raises(EmbedStoreError, match="cannot tell"):
