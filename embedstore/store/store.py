@@ -183,7 +183,7 @@ class Store:
     ) -> list[OutcomeRun]:
         """Return what names each outcome table that matches, sorted."""
         runs = []
-        for model in (m for m in self.models if fnmatchcase(m, models)):
+        for model in self._models_like(models):
             base = f"models/{model}/outcomes"
             for dataset in (d for d in self.files.folders(base) if fnmatchcase(d, datasets)):
                 for head in self.files.folders(f"{base}/{dataset}"):
@@ -222,6 +222,12 @@ class Store:
         records = {run.model: self.model(run.model) for run in runs}
         beside = {d: self.samples(d).lazy() for d in {r.dataset for r in runs}} if samples else None
         return outcomes.scan(self.files, runs, records, beside)
+
+    def _models_like(self, glob: str) -> list[str]:
+        if set(glob) & set("*?[/"):
+            return [model for model in self.models if fnmatchcase(model, glob)]
+        # one name, as analyses ask for run after run: no other model need be looked at
+        return [glob] if glob and self.files.exists(layout.model_record(glob)) else []
 
     def _run(self, folder: str, model: str, dataset: str) -> Manifest:
         manifest = read_manifest(self.files, folder)
