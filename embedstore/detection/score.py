@@ -1,0 +1,107 @@
+"""Scores by name: how in-distribution (ID) a sample looks; a higher score means more so.
+
+A score is a function of a subject, a model's head over the classes of an ID data set, and of
+hyper-parameters of its own. It fits what it needs to the subject's reference samples and returns
+what scores a block of samples. Where it means nothing for the subject it raises
+:class:`UndefinedScoreError`, and the reason stands in the table in place of a number.
+
+Dimensions: B samples of a block.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.detection.subject import Block, Subject
+from embedstore.errors import EmbedStoreError
+
+F64 = npt.NDArray[np.float64]
+
+#: Block -> (B,) scores.
+Scorer = Callable[[Block], F64]
+#: What a score is computed from besides embeddings: a head (its rows are a head's, else a model's)
+#: and samples to fit it to.
+Need = Literal["head", "reference"]
+
+
+class UndefinedScoreError(EmbedStoreError):
+    """A score that means nothing for a subject; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A function marked with :func:`score`."""
+
+    name: str
+    function: Callable[..., Scorer]
+    needs: frozenset[Need]
+    outcome: str = ""  # the column of outcomes that holds it, with a minus where less is more ID
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """The keyword-only parameters: its hyper-parameters, each with a default."""
+        parameters = inspect.signature(self.function, eval_str=True).parameters
+        return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A score with the hyper-parameters that were asked for."""
+
+    score: Score
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """All of them, those left out by their defaults."""
+        return {n: p.default for n, p in self.score.parameters.items()} | dict(self.given)
+
+    def fit(self, subject: Subject) -> Scorer:
+        """Fit it to a subject.
+
+        Raises
+        ------
+        UndefinedScoreError
+            If it means nothing there.
+        """
+        return self.score.function(subject, **self.hyperparameters)
+
+
+SCORES: dict[str, Score] = {}
+
+
+def score(
+    name: str, *needs: Need, outcome: str = ""
+) -> Callable[[Callable[..., Scorer]], Callable[..., Scorer]]:
+    """Make ``f(subject, *, hyperparameter=default, ...)`` a score.
+
+    Parameters
+    ----------
+    name
+        How it is asked for.
+    needs
+        `head` if it depends on the head, `reference` if it is fitted to reference samples.
+    outcome
+        The column of outcomes that holds it at default hyper-parameters, such as `confidence` or
+        `-entropy`. The function computes it by `kernels.outcomes`, so that both say the same.
+
+    Raises
+    ------
+    EmbedStoreError
+        If another score has that name.
+    """
+
+    def mark(function: Callable[..., Scorer]) -> Callable[..., Scorer]:
+        found = SCORES.get(name)
+        if found is not None and inspect.getfile(found.function) != inspect.getfile(function):
+            raise EmbedStoreError(f"two scores are named {name!r}; rename one")
+        SCORES[name] = Score(name, function, frozenset(needs), outcome)
+        return function
+
+    return mark
