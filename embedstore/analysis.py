@@ -11,7 +11,6 @@ import importlib.util
 import inspect
 import json
 import pkgutil
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from embedstore import docstrings
 from embedstore.errors import EmbedStoreError, UnknownNameError
+from embedstore.user_code import import_file
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -180,15 +180,16 @@ def _ours(found: Analysis) -> bool:
 def _json(found: Analysis, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return all parameters as JSON values, files by their bytes; None where one is no such value.
 
-    A text that names a file, or several parted by commas, is known by what they hold.
+    A text that names a file, or several parted by commas, each perhaps with ``?KEY=VALUE`` behind
+    it, is known by what they hold.
     """
     asked = {name: p.default for name, p in found.parameters.items()} | dict(parameters)
     files = {
-        part: sha256(Path(part).read_bytes()).hexdigest()
+        path: sha256(Path(path).read_bytes()).hexdigest()
         for value in asked.values()
         if isinstance(value, str)
-        for part in value.split(",")
-        if part and Path(part).is_file()
+        for path in (part.partition("?")[0] for part in value.split(","))
+        if path and Path(path).is_file()
     }
     try:
         json.dumps(asked, allow_nan=False)
@@ -214,19 +215,8 @@ def _code() -> str:
 
 
 def _in_file(path: Path) -> Analysis:
-    if not path.is_file():
-        raise EmbedStoreError(f"there is no file {path}; check the path")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
     before = dict(_ANALYSES)
-    try:
-        spec.loader.exec_module(module)
-    except (ImportError, SyntaxError) as error:
-        raise EmbedStoreError(
-            f"{_where(error, path)}: {error.msg}; mend it, and run the same again"
-        ) from error
+    import_file(path)
     found = [a for n, a in _ANALYSES.items() if before.get(n) is not a]
     if len(found) != 1:
         raise EmbedStoreError(
@@ -234,11 +224,3 @@ def _in_file(path: Path) -> Analysis:
             "@embedstore.analysis.analysis"
         )
     return found[0]
-
-
-def _where(error: ImportError | SyntaxError, path: Path) -> str:
-    """Return FILE:LINE of what could not be imported, as a user's file came to it."""
-    if isinstance(error, SyntaxError):
-        return f"{error.filename}:{error.lineno}"
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{path}:{next(f.lineno for f in frames if Path(f.filename) == path.absolute())}"

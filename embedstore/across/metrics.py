@@ -8,17 +8,16 @@ parted by commas. It knows no store.
 
 from __future__ import annotations
 
-import inspect
-import types
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 import polars as pl
 
 from embedstore import analysis
 from embedstore.errors import EmbedStoreError, UnknownNameError
+from embedstore.parameters import typed
 
 #: Columns of counts that a table's proportions are of, where it is not `n_samples`.
 TRIALS = {
@@ -30,7 +29,6 @@ TRIALS = {
     "id_accuracy": "n_id",
     "recall": "n_queries",
 }
-_SWITCHES = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +78,7 @@ class Metric:
             If a value is not of its parameter's type, or a parameter without a default is missing.
         """
         known = analysis.find(self.analysis).parameters
-        own = {k: _typed(known[k], v) for k, v in self.keys.items() if k in known}
+        own = {k: typed(known[k], v) for k, v in self.keys.items() if k in known}
         missing = [k for k, p in known.items() if p.default is p.empty and k not in own]
         if missing:
             raise EmbedStoreError(
@@ -136,18 +134,3 @@ def written(value: object) -> str:
         return str(int(value))
     return str(value)
 
-
-def _typed(parameter: inspect.Parameter, text: str) -> Any:
-    kind = parameter.annotation
-    if get_origin(kind) in (Union, types.UnionType):
-        kind = next(a for a in get_args(kind) if a is not type(None))
-    if get_origin(kind) is Literal:
-        if text not in get_args(kind):
-            raise UnknownNameError(parameter.name, text, get_args(kind))
-        return text
-    try:
-        return _SWITCHES[text.lower()] if kind is bool else kind(text) if callable(kind) else text
-    except (KeyError, ValueError) as error:
-        raise EmbedStoreError(
-            f"{parameter.name}={text} is no {getattr(kind, '__name__', kind)}; mend the metric"
-        ) from error
