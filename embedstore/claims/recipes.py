@@ -146,7 +146,7 @@ SHAPE_BIAS = (
     ),
 )  # fmt: skip
 
-AUROC = "ood.auroc?dataset=inaturalist"
+AUROC = "ood.auroc?ood=inaturalist&id_dataset={id}"
 OOD = (
     *(
         Claim(

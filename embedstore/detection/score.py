@@ -13,18 +13,20 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.detection.subject import Block, Subject
+from embedstore.detection.subject import BLOCK_ROWS, Block, Subject
 from embedstore.errors import EmbedStoreError
 
 F64 = npt.NDArray[np.float64]
 
 #: Block -> (B,) scores.
 Scorer = Callable[[Block], F64]
+#: What fits a scorer to a subject.
+Fit = TypeVar("Fit", bound=Callable[..., Scorer])
 #: What a score is computed from besides embeddings: a head (its rows are a head's, else a model's)
 #: and samples to fit it to.
 Need = Literal["head", "reference"]
@@ -42,6 +44,7 @@ class Score:
     function: Callable[..., Scorer]
     needs: frozenset[Need]
     outcome: str = ""  # the column of outcomes that holds it, with a minus where less is more ID
+    block_rows: int = BLOCK_ROWS  # of the blocks that it is given
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
@@ -62,6 +65,11 @@ class Asked:
         """All of them, those left out by their defaults."""
         return {n: p.default for n, p in self.score.parameters.items()} | dict(self.given)
 
+    def used(self, scorer: Scorer) -> dict[str, Any]:
+        """All of them, those that are None by what the fitted scorer has under that name."""
+        asked = self.hyperparameters
+        return {n: getattr(scorer, n, None) if v is None else v for n, v in asked.items()}
+
     def fit(self, subject: Subject) -> Scorer:
         """Fit it to a subject.
 
@@ -77,8 +85,8 @@ SCORES: dict[str, Score] = {}
 
 
 def score(
-    name: str, *needs: Need, outcome: str = ""
-) -> Callable[[Callable[..., Scorer]], Callable[..., Scorer]]:
+    name: str, *needs: Need, outcome: str = "", block_rows: int = BLOCK_ROWS
+) -> Callable[[Fit], Fit]:
     """Make ``f(subject, *, hyperparameter=default, ...)`` a score.
 
     Parameters
@@ -90,6 +98,8 @@ def score(
     outcome
         The column of outcomes that holds it at default hyper-parameters, such as `confidence` or
         `-entropy`. The function computes it by `kernels.outcomes`, so that both say the same.
+    block_rows
+        Samples that are scored at once: more where each block costs a walk over the reference.
 
     Raises
     ------
@@ -97,11 +107,11 @@ def score(
         If another score has that name.
     """
 
-    def mark(function: Callable[..., Scorer]) -> Callable[..., Scorer]:
+    def mark(function: Fit) -> Fit:
         found = SCORES.get(name)
         if found is not None and inspect.getfile(found.function) != inspect.getfile(function):
             raise EmbedStoreError(f"two scores are named {name!r}; rename one")
-        SCORES[name] = Score(name, function, frozenset(needs), outcome)
+        SCORES[name] = Score(name, function, frozenset(needs), outcome, block_rows)
         return function
 
     return mark

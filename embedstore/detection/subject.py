@@ -116,6 +116,13 @@ class Subject:
         return label_space(self.head.class_ids, record.class_ids, record.name)
 
     @property
+    def class_ids(self) -> tuple[str, ...]:
+        """(C,) among which the head chooses, also where its outcomes alone were imported."""
+        if self.head_name in self.store.heads(self.model):
+            return self.space.class_ids
+        return self.store.dataset(self.id_dataset).class_ids
+
+    @property
     def n_classes(self) -> int:
         """C."""
         return len(self.space.class_ids)
@@ -150,13 +157,13 @@ class Subject:
             return False
         return bool(np.allclose(np.linalg.norm(self.weights, axis=1), 1, atol=1e-4))
 
-    def blocks(self, part: Part) -> Iterator[Block]:
-        """Yield the samples of a data set that could be read, `BLOCK_ROWS` at a time, in order."""
+    def blocks(self, part: Part, n_rows: int = BLOCK_ROWS) -> Iterator[Block]:
+        """Yield the samples of a data set that could be read, in order, up to `n_rows` at once."""
         labels = self.store.samples(part.dataset)["label"].fill_null(-1).to_numpy()
         if self._has(layout.images(self.model, part.dataset)):
-            yield from self._embedded(part, labels.astype(np.int64))
+            yield from self._embedded(part, labels.astype(np.int64), n_rows)
         else:
-            yield from self._with_logits(part, labels.astype(np.int64))
+            yield from self._with_logits(part, labels.astype(np.int64), n_rows)
 
     def reference_blocks(self) -> Iterator[Block]:
         """Yield the samples that scores are fitted to."""
@@ -170,14 +177,14 @@ class Subject:
             folders.append(layout.logits(self.model, dataset, self.head_name))
         return any(map(self._has, folders))
 
-    def _embedded(self, part: Part, labels: I64) -> Iterator[Block]:
+    def _embedded(self, part: Part, labels: I64, n_rows: int) -> Iterator[Block]:
         stored = self.store.embeddings(self.model, part.dataset)
         native = self.head_name is not None and self.head.native
         logits = (
             self.store.logits(self.model, part.dataset, self.head_name or "") if native else None
         )
-        for start in range(0, len(stored), BLOCK_ROWS):
-            rows = slice(start, min(start + BLOCK_ROWS, len(stored)))
+        for start in range(0, len(stored), n_rows):
+            rows = slice(start, min(start + n_rows, len(stored)))
             half = stored[rows]
             kept = ~np.isnan(half[:, 0])
             if part.rows is not None:
@@ -187,10 +194,10 @@ class Subject:
                 given = None if logits is None else logits[rows][kept]
                 yield Block(self, labels[rows][kept], widen(bits), given)
 
-    def _with_logits(self, part: Part, labels: I64) -> Iterator[Block]:
+    def _with_logits(self, part: Part, labels: I64, n_rows: int) -> Iterator[Block]:
         stored = self.store.logits(self.model, part.dataset, self.head_name or "")
-        for start in range(0, len(stored), BLOCK_ROWS):
-            rows = slice(start, min(start + BLOCK_ROWS, len(stored)))
+        for start in range(0, len(stored), n_rows):
+            rows = slice(start, min(start + n_rows, len(stored)))
             logits = stored[rows]
             kept = ~np.isnan(logits[:, 0])
             if part.rows is not None:
