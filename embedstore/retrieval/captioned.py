@@ -1,0 +1,190 @@
+"""Pictures and captions from a store: which sets a model has encoded, and which rows of them count.
+
+Left out are pictures that could not be read, their captions, and empty captions.
+
+Dimensions: N pictures that could be read, M captions that count, D embedding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from embedstore.errors import DatasetError, EmbedStoreError, NonFiniteError, UnknownNameError
+from embedstore.heads.head import unit
+from embedstore.store import Store
+from embedstore.store.arrays import StoredArray
+from embedstore.store.contents import committed
+
+F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
+#: Rows that are brought to unit length at a time.
+ROWS = 4096
+
+
+class CaptionRun(NamedTuple):
+    """A model, a data set, and a text set of its captions."""
+
+    model: str
+    dataset: str
+    texts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Captioned:
+    """What counts of a data set and its captions, captions in the order of their pictures."""
+
+    pictures: F32  # (N, D) of unit length
+    captions: F32  # (M, D) of unit length
+    picture_of: I64  # (M,) row of `pictures`, ascending
+    text_of: I64  # (M,) number of the text, from 0: equal texts have one
+    n_pictures_left_out: int  # that could not be read, or have no caption
+    n_captions_left_out: int  # empty, or of pictures that could not be read
+
+
+def caption_runs(store: Store, models: str, datasets: str, texts: str) -> list[CaptionRun]:
+    """Return the captions that models have encoded, of data sets that they have encoded too.
+
+    Models without a text tower and without imported embeddings of captions are left out.
+
+    Parameters
+    ----------
+    store
+        Where they are.
+    models, datasets, texts
+        Globs over names.
+
+    Raises
+    ------
+    UnknownNameError
+        If no caption set of these data sets matches `texts`.
+    EmbedStoreError
+        If these data sets have no captions, or a model with a text tower has not encoded them.
+    """
+    pictures = [
+        (model, dataset)
+        for model in store.models
+        if fnmatchcase(model, models)
+        for dataset in committed(store.files, f"models/{model}/images")
+        if fnmatchcase(dataset, datasets)
+    ]
+    captions = {dataset: store.dataset(dataset).captions for _, dataset in pictures}
+    known = sorted({name for names in captions.values() for name in names})
+    if pictures and not known:
+        raise EmbedStoreError(
+            f"no captions belong to: {', '.join(sorted(captions))}; encode a data set that has "
+            "some, such as csv:FILE with a column caption, or coco-karpathy:FOLDER"
+        )
+    wanted = [
+        CaptionRun(model, dataset, name)
+        for model, dataset in pictures
+        for name in captions[dataset]
+        if fnmatchcase(name, texts)
+    ]
+    if pictures and not wanted:
+        raise UnknownNameError("caption set", texts, known)
+    return _encoded(store, wanted)
+
+
+def _encoded(store: Store, wanted: Sequence[CaptionRun]) -> list[CaptionRun]:
+    """Return the runs whose captions are embedded, and refuse those that could be."""
+    sets = {model: store.text_sets(model) for model in {run.model for run in wanted}}
+    runs = [run for run in wanted if run.texts in sets[run.model]]
+    for run in wanted:
+        if run.texts not in sets[run.model] and store.model(run.model).has_text:
+            raise EmbedStoreError(
+                f"model {run.model!r} has not encoded the captions {run.texts!r}; run its "
+                f"embedstore encode command of data set {run.dataset!r} again"
+            )
+    if wanted and not runs:
+        raise EmbedStoreError(
+            f"no model here has embeddings of the captions {wanted[0].texts!r}; encode data set "
+            f"{wanted[0].dataset!r} with a model that has a text tower, such as an open_clip: one"
+        )
+    return runs
+
+
+def load_captioned(store: Store, run: CaptionRun) -> Captioned:
+    """Return the pictures and captions that count, as embeddings of unit length.
+
+    Equal texts are given one embedding, that of the first, so that they tie.
+
+    Raises
+    ------
+    NonFiniteError
+        If an embedding that counts holds NaN or infinity.
+    DatasetError
+        If a caption belongs to no picture of the data set, or nothing counts.
+    """
+    stored = store.embeddings(run.model, run.dataset)
+    read = np.ones(len(stored), np.bool_)
+    read[store.failures(run.model, run.dataset)["row"].to_numpy()] = False
+    rows = np.flatnonzero(read)
+    texts = _with_rows(store, run, len(stored))
+    counted = texts.filter(
+        pl.col("text").str.contains(r"\S"), pl.Series(read[texts["sample_index"].to_numpy()])
+    ).sort("sample_index", "row")
+    if counted.is_empty():
+        raise DatasetError(
+            f"none of the {texts.height:,} captions {run.texts!r} has both a text and a picture "
+            "that could be read; choose other captions with --texts"
+        )
+    embeddings = store.text_embeddings(run.model, run.texts)
+    if embeddings.shape[1] != stored.shape[1]:
+        raise DatasetError(
+            f"embeddings of {run.texts!r} have {embeddings.shape[1]} dimensions and those of the "
+            f"pictures {stored.shape[1]}; import both from one space of model {run.model!r}"
+        )
+    picture_of = np.searchsorted(rows, counted["sample_index"].to_numpy())
+    firsts = counted["first"].to_numpy()
+    return Captioned(
+        pictures=_unit_rows(stored, rows, f"picture {{}} of {run.dataset!r} by {run.model!r}"),
+        captions=_unit_rows(embeddings, firsts, f"text {{}} of {run.texts!r} by {run.model!r}"),
+        picture_of=picture_of,
+        text_of=np.unique(firsts, return_inverse=True)[1],
+        n_pictures_left_out=len(stored) - len(np.unique(picture_of)),
+        n_captions_left_out=texts.height - counted.height,
+    )
+
+
+def _with_rows(store: Store, run: CaptionRun, n_samples: int) -> pl.DataFrame:
+    """Return captions with their row, and the first row of an equal text."""
+    _, texts = store.texts(run.texts)
+    known = texts.with_row_index("row").select(
+        "text",
+        pl.col("row", "sample_index").cast(pl.Int64),
+        first=pl.col("row").first().over("text").cast(pl.Int64),
+    )
+    lost = known.filter(~pl.col("sample_index").is_between(0, n_samples - 1).fill_null(value=False))
+    if lost.height:
+        raise DatasetError(
+            f"caption {lost['row'][0]} of {run.texts!r} belongs to sample "
+            f"{lost['sample_index'][0]} of {n_samples} of {run.dataset!r}; take these captions "
+            "from the list that the pictures are from"
+        )
+    return known
+
+
+def _unit_rows(stored: StoredArray, rows: I64, what: str) -> F32:
+    """Return rows in float32, of unit length: (n,) -> (n, D); `what` names one by its number."""
+    out = np.empty((len(rows), stored.shape[1]), np.float32)
+    for start in range(0, len(rows), ROWS):
+        taken = stored[rows[start : start + ROWS]].astype(np.float32)
+        wrong = np.flatnonzero(~np.isfinite(taken).all(axis=1))
+        if len(wrong):
+            row = rows[start + int(wrong[0])]
+            raise NonFiniteError(
+                f"the embedding of {what.format(row)} holds NaN or infinity; see what is damaged "
+                "with embedstore verify, or encode it anew"
+            )
+        out[start : start + ROWS] = unit(taken)
+    return out
+
+
+__all__ = ["CaptionRun", "Captioned", "caption_runs", "load_captioned"]

@@ -1,0 +1,139 @@
+"""Recall at k and its companions of one direction, with intervals that draw pictures whole.
+
+Dimensions: N pictures, M captions, E pairs of a picture and a text, Q queries, K cut-offs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from embedstore.errors import EmbedStoreError
+from embedstore.retrieval.captioned import Captioned
+from embedstore.retrieval.ranking import Found, Ties, blocks_of, found
+from embedstore.retrieval.streaming import PairCounts
+from embedstore.stats.bootstrap import bootstrap_means, percentile_interval
+from embedstore.stats.intervals import clopper_pearson
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+Direction = Literal["image-to-text", "text-to-image"]
+Positives = Literal["same-text", "own"]
+DIRECTIONS: tuple[Direction, ...] = ("image-to-text", "text-to-image")
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """What the queries of one direction find."""
+
+    found: Found  # of Q queries
+    pictures: I64  # (Q,) that each belongs to
+    n_gallery: int  # candidates of each query
+    n_left_out: int  # that could have asked
+
+
+def ask(
+    captioned: Captioned,
+    counts: PairCounts,
+    direction: Direction,
+    positives: Positives,
+    ks: tuple[int, ...],
+    ties: Ties,
+) -> Queries:
+    """Return what each picture with captions finds, or each caption.
+
+    Parameters
+    ----------
+    captioned, counts
+        Pictures and captions, and what scores above each pair.
+    direction
+        Who asks whom.
+    positives
+        `same-text`: a caption belongs to all pictures that have a caption of its text; `own`: to
+        the picture alone that it was written for.
+    ks, ties
+        (K,) cut-offs, and how ties are broken.
+
+    Raises
+    ------
+    EmbedStoreError
+        If a k is larger than the gallery.
+    """
+    to_text, shared = direction == "image-to-text", positives == "same-text"
+    n_gallery = len(captioned.captions if to_text else captioned.pictures)
+    _check_ks(ks, n_gallery, direction)
+    pairs = _distinct_pairs(captioned) if shared else np.arange(len(captioned.captions))
+    text_of, scores, many = captioned.text_of[pairs], counts.scores[pairs], np.ones_like(pairs)
+    if to_text:
+        pictures, query = np.unique(captioned.picture_of[pairs], return_inverse=True)
+        if shared:
+            many = np.bincount(captioned.text_of)[text_of]
+        above, reaching = counts.captions_above[pairs], counts.captions_reaching[pairs]
+        answers = found(blocks_of(query, scores, above, reaching, many), ks, ties)
+        return Queries(answers, pictures, n_gallery, captioned.n_pictures_left_out)
+    above, reaching = counts.pictures_above[pairs], counts.pictures_reaching[pairs]
+    query = text_of if shared else pairs
+    answers = found(blocks_of(query, scores, above, reaching, many), ks, ties)
+    if shared:  # equal texts ask the same
+        answers = answers.of(captioned.text_of)
+    return Queries(answers, captioned.picture_of, n_gallery, captioned.n_captions_left_out)
+
+
+def summary(queries: Queries, ks: tuple[int, ...], seed: int) -> list[dict[str, float | int]]:
+    """Return columns of the table for each k: means over queries, and their 95 % bounds.
+
+    Pictures are drawn whole: percentile bootstrap. Where each picture asks once and recalls are 0
+    or 1, their bounds are Clopper-Pearson.
+    """
+    answers = queries.found
+    table = np.vstack([answers.recalls, answers.reciprocal_rank, answers.average_precision])
+    low, high = percentile_interval(bootstrap_means(table, seed=seed, clusters=queries.pictures))
+    n_queries, n_ks = len(queries.pictures), len(ks)
+    single = len(np.unique(queries.pictures)) == n_queries
+    if single and np.isin(answers.recalls, (0, 1)).all():
+        low[:n_ks], high[:n_ks] = clopper_pearson(answers.recalls.sum(axis=1), n_queries)
+    means = table.mean(axis=1)
+    shared: Mapping[str, float | int] = {
+        "n_queries": n_queries,
+        "n_gallery": queries.n_gallery,
+        "n_left_out": queries.n_left_out,
+        "median_rank": float(np.median(answers.rank)),
+        **{
+            f"{name}{end}": float(values[n_ks + i])
+            for i, name in enumerate(("mrr", "map"))
+            for end, values in (("", means), ("_low", low), ("_high", high))
+        },
+    }
+    return [
+        {
+            "k": k,
+            "recall": float(means[i]),
+            "recall_low": float(low[i]),
+            "recall_high": float(high[i]),
+            **shared,
+        }
+        for i, k in enumerate(ks)
+    ]
+
+
+def _distinct_pairs(captioned: Captioned) -> I64:
+    """Return the first caption of each pair of a picture and a text: (E,)."""
+    n_texts = int(captioned.text_of.max()) + 1
+    keys = captioned.picture_of * n_texts + captioned.text_of
+    firsts: I64 = np.unique(keys, return_index=True)[1]
+    return firsts
+
+
+def _check_ks(ks: tuple[int, ...], n_gallery: int, direction: Direction) -> None:
+    if max(ks) > n_gallery:
+        raise EmbedStoreError(
+            f"k = {max(ks)} is more than the {n_gallery} candidates {direction}; give smaller ones "
+            "with --k"
+        )
+
+
+__all__ = ["DIRECTIONS", "Direction", "Positives", "Queries", "ask", "summary"]

