@@ -22,6 +22,7 @@ atexit.register(gc.freeze)
 COMMANDS = {
     "encode": ("cli.encode", "Run models over data sets, once, into a store."),
     "analyze": ("cli.analyze", "Answer a question from a store, without a model."),
+    "index": ("cli.index", "Search stored embeddings: build indexes, ask them, list them."),
     "head": ("cli.head", "Make heads of stored embeddings, list them, apply them."),
     "import": ("cli.import_", "Bring in what others computed: tables, arrays, heads."),
     "export": ("cli.export", "Write what a store holds for other programs: tables, arrays, heads."),

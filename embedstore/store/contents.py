@@ -91,7 +91,7 @@ class TextsRecord:
 
     name: str
     kind: str  # prompts or captions
-    templates: tuple[str, ...]  # (T,) each with one {}; () for captions
+    templates: tuple[str, ...]  # (T,) each with one {}; () for captions and descriptions
     class_list: str  # name of the classes' list
     class_ids: tuple[str, ...]  # (C,)
     class_names: tuple[str, ...]  # (C,)

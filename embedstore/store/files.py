@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
+from typing import IO
 
 from embedstore.errors import StoreError
 from embedstore.store.observing import Observation
@@ -109,10 +110,14 @@ class LocalFiles:
 
     def create(self, key: str, data: Buffer) -> bool:
         """Create the file with `data` if it is absent; return whether this call created it."""
+        return self.create_by(key, lambda file: file.write(data))
+
+    def create_by(self, key: str, write: Callable[[IO[bytes]], object]) -> bool:
+        """Create the file, if it is absent, of what `write` puts into it bit by bit."""
         target = self.path(key)
         if target.exists():
             return False
-        with _stated(self.root), _aside(target, data) as aside:
+        with _stated(self.root), _aside(target, write) as aside:
             try:
                 os.link(aside, target)
             except FileExistsError:
@@ -131,7 +136,7 @@ class LocalFiles:
         """Put `data` in the file's place, there or not; for caches and leftovers alone."""
         target = self.path(key)
         self._checked.discard(key)
-        with _stated(self.root), _aside(target, data) as aside:
+        with _stated(self.root), _aside(target, lambda file: file.write(data)) as aside:
             aside.replace(target)
             _flush_folder(target.parent)
 
@@ -211,13 +216,13 @@ class LocalFiles:
 
 
 @contextmanager
-def _aside(target: Path, data: Buffer) -> Iterator[Path]:
-    """Write `data`, flushed, beside `target` under a name of its own; then remove that name."""
+def _aside(target: Path, write: Callable[[IO[bytes]], object]) -> Iterator[Path]:
+    """Write, flushed, beside `target` under a name of its own; then remove that name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(_aside_name(target.name))
     try:
         with aside.open("xb") as file:
-            file.write(data)
+            write(file)
             file.flush()
             os.fsync(file.fileno())
         yield aside

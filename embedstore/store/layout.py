@@ -75,6 +75,17 @@ def answers(model: str, dataset: str, protocol: str) -> str:
     return f"models/{model}/answers/{dataset}/{protocol}"
 
 
+def index(model: str, part: str, name: str, key: str) -> str:
+    """One FAISS index of embeddings; `part` is `images` or `texts`, `key` tells kind and metric."""
+    return f"models/{model}/indexes/{part}/{name}/{key}"
+
+
+def is_cache(key: str) -> bool:
+    """Whether what lies there can be made again from the rest of the store."""
+    parts = key.split("/")
+    return parts[0] == "results" or (parts[0] == "models" and parts[2:3] == ["indexes"])
+
+
 def results(analysis: str) -> str:
     """Results of one analysis that are kept: a cache."""
     return f"results/{analysis}"

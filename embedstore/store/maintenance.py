@@ -13,8 +13,11 @@ from embedstore.store import answers, layout
 from embedstore.store.contents import committed, load_model, save_model
 from embedstore.store.datasets import annotation_names, load_dataset
 from embedstore.store.files import LocalFiles
+from embedstore.store.indexes import current_indexes, index_rows
 from embedstore.store.manifest import (
     MANIFEST,
+    FileEntry,
+    map_checked,
     read_checked,
     read_manifest,
     write_manifest,
@@ -23,6 +26,7 @@ from embedstore.store.patches import begun_layers
 from embedstore.store.plans import PLAN
 from embedstore.store.pointers import datasets_of, finished, write_pointer, written
 from embedstore.store.runs import BlockRun
+from embedstore.store.shards import SHARD_BYTES
 from embedstore.store.store import Store
 
 #: Columns of what `embedstore info` shows, one row a run and head.
@@ -35,6 +39,8 @@ INFO = {
     "n_bytes": pl.Int64,
     "state": pl.String,
 }
+#: Bytes from which on a file is mapped, not read: shards are at most so large, indexes may be more.
+LARGE = 2 * SHARD_BYTES
 #: What a head leaves of a data set.
 _PARTS = ("logits", "outcomes")
 
@@ -48,6 +54,7 @@ def summary(store: Store) -> pl.DataFrame:
             continue
         for dataset in datasets_of(store.files, model):
             rows += _run_rows(store.files, model, dataset)
+        rows += index_rows(store.files, model)
         if not datasets_of(store.files, model):
             rows.append((model, None, None, 0, 0, 0, "no data set yet"))
     return pl.DataFrame(rows, schema=INFO, orient="row")
@@ -135,6 +142,7 @@ def removable(store: Store, selection: Selection) -> list[str]:
         folder
         for model in models
         for folder in (
+            f"models/{model}/indexes/images/{selection.dataset}",
             f"models/{model}/outcomes/{selection.dataset}",
             f"models/{model}/answers/{selection.dataset}",
             f"models/{model}/logits/{selection.dataset}",
@@ -165,7 +173,8 @@ def _prompt_folders(store: Store, dataset: str) -> list[str]:
         shared = any(store.files.path(folder).is_dir() for folder in over)
         if dataset in (record.class_list, record.dataset) and not shared:
             for model in models:
-                folders += [layout.head(model, name), layout.text_embeddings(model, name)]
+                folders += [layout.head(model, name), f"models/{model}/indexes/texts/{name}"]
+                folders.append(layout.text_embeddings(model, name))
             folders.append(layout.texts(name))
     return folders
 
@@ -242,6 +251,7 @@ def _folders_of(source: Store, models: list[str], datasets: list[str]) -> list[s
             folders += [layout.logits(model, dataset, head) for head in record["logits"]]
             for head, spaces in record["heads"].items():
                 folders += [layout.outcomes(model, dataset, head, s) for s in spaces]
+        folders += current_indexes(source.files, model, datasets)
     return folders
 
 
@@ -253,17 +263,22 @@ def _copy_folder(
         raise DamagedError(f"{folder}/{MANIFEST} is missing; see: embedstore verify")
     there = read_manifest(target, folder)
     if there is not None:
+        if layout.is_cache(folder):
+            return 0  # another index of the same embeddings: threads add rows in any order
         if there.digest != manifest.digest and not _same_dataset(source, target, folder):
             raise IdentityError(
                 f"{target.root} has another {folder}; remove it there first with: embedstore rm"
             )
         return 0
     with target.lock(folder):
-        for name in manifest.files:
-            data = read_checked(source, folder, name, manifest)
+        for name, entry in manifest.files.items():
+            large = entry.n_bytes > LARGE
+            data = (map_checked if large else read_checked)(source, folder, name, manifest)
             key = f"{folder}/{name}"
-            if not target.create(key, data) and target.read(key) != data:
-                target.replace(key, data)
+            if not target.create(key, data):
+                found = target.map(key) if large else target.read(key)
+                if FileEntry.of(found) != entry:
+                    target.replace(key, data)
             progress(len(data))
         write_manifest(target, folder, manifest)
     return manifest.n_bytes

@@ -6,6 +6,7 @@ of the store wants without opening them.
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -104,6 +105,25 @@ def commit(
                 if not files.create(key, data) and files.read(key) != data:
                     files.replace(key, data)
         return write_manifest(files, folder, Manifest(kind, entries, facts or {}))
+
+
+def map_checked(files: LocalFiles, folder: str, name: str, manifest: Manifest) -> mmap.mmap:
+    """Return a large file of a committed folder mapped, its digest checked once a process.
+
+    Raises
+    ------
+    DamagedError
+        If the file is missing, or is not the one that was committed.
+    """
+    key = f"{folder}/{name}"
+    try:
+        data = files.map(key)
+    except (FileNotFoundError, ValueError) as error:  # ValueError: an empty file
+        raise DamagedError(f"{key} is missing; see what else is with: embedstore verify") from error
+    entry = manifest.files.get(name)
+    if entry is None or not files.once(key, lambda: entry == FileEntry.of(data)):
+        raise DamagedError(f"{key} is damaged; see what else is with: embedstore verify")
+    return data
 
 
 def read_checked(files: LocalFiles, folder: str, name: str, manifest: Manifest) -> bytes:

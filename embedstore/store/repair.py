@@ -48,7 +48,7 @@ def repair(files: LocalFiles, problems: list[Problem], *, leftover_age: float = 
                 files.sweep(problem.file) if ASIDE in problem.file else files.delete(problem.file)
         elif problem.file.startswith("runs/"):
             files.delete(problem.file)
-        elif problem.file.startswith("results/"):
+        elif layout.is_cache(problem.file):
             _discard(files, folder_of(problem.file))
         elif problem.file == layout.STORE:
             files.replace(layout.STORE, write_record({"format": schema.FORMAT}))

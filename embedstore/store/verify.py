@@ -18,6 +18,7 @@ from embedstore.errors import DamagedError, StoreError
 from embedstore.store import layout
 from embedstore.store.files import ASIDE, LocalFiles, digest_of
 from embedstore.store.formats import check_format
+from embedstore.store.indexes import stale_indexes
 from embedstore.store.manifest import MANIFEST, FileEntry, read_entries, read_manifest
 from embedstore.store.plans import PLAN
 from embedstore.store.pointers import datasets_of, finished
@@ -83,14 +84,14 @@ def verify(files: LocalFiles, progress: Callable[[int], None] = lambda _n: None)
         if key in expected or key in problems or _is_record(key):
             continue
         # Where no manifest and no plan can be read, a file may be all that is left of good data.
-        if ASIDE in key or folder_of(key) in vouching:
+        if ASIDE in key or folder_of(key) in vouching or layout.is_cache(key):
             problems[key] = Problem(key, "leftover", None)
     return sorted(map(_as_cache, problems.values()), key=lambda p: p.file)
 
 
 def _as_cache(problem: Problem) -> Problem:
-    """What is kept of results is computed anew where it is damaged: it costs nothing."""
-    if problem.file.startswith("results/") and not problem.harmless:
+    """Results and indexes are made anew where they are damaged: it costs nothing."""
+    if layout.is_cache(problem.file) and not problem.harmless:
         return Problem(problem.file, "stale", None)
     return problem
 
@@ -127,6 +128,7 @@ def _check_records(
         if not files.exists(layout.model_record(model)):
             yield Problem(layout.model_record(model), "missing", None)
     yield from _check_foundations(files, folders)
+    yield from (Problem(f"{f}/{MANIFEST}", "stale", None) for f in stale_indexes(files))
     yield from _check_pointers(files, keys)
 
 
@@ -284,6 +286,6 @@ def folder_of(key: str) -> str:
         depth = 4
     if depth is None and parts[0] == "models" and len(parts) > 3:
         depths = {"images": 4, "texts": 4, "heads": 4, "logits": 5, "patches": 5, "answers": 5}
-        depths["outcomes"] = 6
+        depths |= {"outcomes": 6, "indexes": 6}
         depth = depths.get(parts[2])
     return "/".join(parts[: depth or len(parts) - 1])
