@@ -51,12 +51,13 @@ class _BarePatches(click.Command):
     "--prompts",
     multiple=True,
     metavar="SET",
-    help="Prompt set of zero-shot heads: openai-80, openai-7, photo, name, or a file of templates; "
-    "may be repeated.  [default: openai-80]",
+    help="Prompt set of zero-shot heads: openai-80, openai-7, photo, name, waffle-15-seed-0 (see "
+    "embedstore prompts list), or a file of templates or descriptions; may be repeated.  "
+    "[default: openai-80]",
 )
 @click.option(
     "--classes",
-    metavar="imagenet|FILE",
+    metavar="imagenet|imagenet-wordnet|FILE",
     help="What zero-shot heads choose among, instead of each data set's own classes.",
 )
 @click.option(

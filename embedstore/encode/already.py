@@ -10,7 +10,7 @@ from embedstore.encode.zero_shot import has_prompts
 from embedstore.heads.outcomes import is_finished
 from embedstore.heads.stored import load_head
 from embedstore.labels import judgements
-from embedstore.prompts import ClassList, PromptSet
+from embedstore.prompts import ClassList, Prompts
 from embedstore.store import Store, layout
 from embedstore.store.contents import ModelRecord
 from embedstore.store.manifest import read_manifest
@@ -40,7 +40,7 @@ def is_encoded(store: Store, name: str, spec: str, request: Request, dataset: Da
     return all(_is_head_finished(store, name, dataset, head) for head in heads)
 
 
-def prompted(request: Request, dataset: Dataset) -> list[tuple[PromptSet, ClassList]]:
+def prompted(request: Request, dataset: Dataset) -> list[tuple[Prompts, ClassList]]:
     """Return the zero-shot heads that are asked for: prompts over classes."""
     lists = [request.classes] if request.classes else dataset.class_lists
     return [(prompts, classes) for prompts in request.prompts for classes in lists]

@@ -144,7 +144,7 @@ def _texts(
         classes = imagenet()
     n_classes = len(classes.ids)
     new = [p for p in request.prompts if f"{p.name}--{classes.name or name}" not in known]
-    n_texts = sum(len(p.templates) for p in new) * n_classes
+    n_texts = sum(len(texts) for p in new for texts in p.texts_for(classes))
     return n_texts, own + [n_classes] * len(request.prompts)
 
 

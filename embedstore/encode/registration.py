@@ -34,12 +34,8 @@ class Dataset:
 
     @property
     def classes(self) -> ClassList | None:
-        """What prompts name: all of ImageNet's classes for some of them; None without labels."""
-        if not self.record.class_ids:
-            return None
-        if set(self.record.class_ids) <= set(imagenet().ids):
-            return imagenet()
-        return ClassList(self.record.class_list, self.record.class_ids, self.record.class_names)
+        """What prompts name; None without labels."""
+        return prompted_classes(self.record)
 
     @property
     def class_lists(self) -> list[ClassList]:
@@ -50,6 +46,15 @@ class Dataset:
         if imagenet() not in lists and members and members <= set(imagenet().ids):
             lists.append(imagenet())
         return lists
+
+
+def prompted_classes(record: DatasetRecord) -> ClassList | None:
+    """Return what prompts name: all of ImageNet's classes for some of them; None without labels."""
+    if not record.class_ids:
+        return None
+    if set(record.class_ids) <= set(imagenet().ids):
+        return imagenet()
+    return ClassList(record.class_list, record.class_ids, record.class_names)
 
 
 def register(

@@ -12,7 +12,7 @@ from embedstore.encode.device import PRECISIONS
 from embedstore.encode.patches import selectors
 from embedstore.errors import InvalidNameError, UnknownNameError
 from embedstore.models import LOADERS, parse
-from embedstore.prompts import ClassList, PromptSet
+from embedstore.prompts import ClassList, Prompts
 from embedstore.store.names import checked_name
 
 #: Rows of a block: what a killed run loses at most. A CPU takes a minute for as many.
@@ -48,7 +48,7 @@ class Request:
 
     models: Sequence[tuple[str, str]]  # (name, SPEC)
     data: Sequence[tuple[str, Source]]  # (name, source)
-    prompts: Sequence[PromptSet]  # heads of models with a text tower
+    prompts: Sequence[Prompts]  # heads of models with a text tower
     classes: ClassList | None = None  # instead of each data set's own
     options: Options = Options()
 

@@ -1,4 +1,4 @@
-"""Texts to ask models with: prompt templates, lists of class names, and the two multiplied out."""
+"""Texts to ask models with: prompts, lists of class names, and the two multiplied out."""
 
 from embedstore.prompts.classes import (
     ClassList,
@@ -7,18 +7,25 @@ from embedstore.prompts.classes import (
     read_class_list,
     resolve_classes,
 )
+from embedstore.prompts.descriptions import DescriptionSet
 from embedstore.prompts.expansion import TextSet, expand
-from embedstore.prompts.templates import PromptSet, prompt_set, prompt_set_names
+from embedstore.prompts.sets import prompt_set, prompt_set_names, read_prompt_set
+from embedstore.prompts.templates import Prompts, PromptSet
+from embedstore.prompts.waffle import WaffleSet
 
 __all__ = [
     "ClassList",
+    "DescriptionSet",
     "PromptSet",
+    "Prompts",
     "TextSet",
+    "WaffleSet",
     "class_list",
     "expand",
     "imagenet",
     "prompt_set",
     "prompt_set_names",
     "read_class_list",
+    "read_prompt_set",
     "resolve_classes",
 ]

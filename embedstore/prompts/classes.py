@@ -1,8 +1,9 @@
 """Lists of classes: an id, which is unique, and a name, which is put into prompts. C = classes.
 
 Two pairs of ImageNet's classes share a name in open_clip's list: `missile` (n03773504, n04008634)
-and `sunglasses` (n04355933, n04356056). Their ids keep them apart; a zero-shot head cannot, and
-ties go to the first of the two.
+and `sunglasses` (n04355933, n04356056); in WordNet's, `crane` (n02012849, n03126707) and `maillot`
+(n03710637, n03710721). Their ids keep them apart; a zero-shot head cannot, and ties go to the first
+of the two.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from embedstore.prompts.files import (
     refuse_repeats,
 )
 
-IMAGENET = "imagenet"
+IMAGENET, WORDNET = "imagenet", "imagenet-wordnet"
+#: Lists that ship with embedstore: names of the 1,000 classes by open_clip, and by WordNet 3.0.
+SHIPPED = {IMAGENET: "imagenet-classes.csv", WORDNET: "imagenet-wordnet-classes.csv"}
 #: Endings of files that hold a class list.
 CLASS_FILES = (".txt", ".csv", ".json")
 
@@ -39,21 +42,32 @@ class ClassList:
     names: tuple[str, ...]  # (C,) what prompts say; may repeat
 
 
-@cache
 def imagenet() -> ClassList:
     """Return the 1,000 classes of ImageNet-1k: WordNet ids, sorted, and open_clip's names."""
-    text = files("embedstore.prompts").joinpath("imagenet-classes.csv").read_text("utf-8")
-    rows = list(csv.DictReader(text.splitlines()))
-    return ClassList(IMAGENET, tuple(r["wnid"] for r in rows), tuple(r["name"] for r in rows))
+    return _shipped(IMAGENET)
+
+
+@cache
+def _shipped(name: str) -> ClassList:
+    text = files("embedstore.prompts").joinpath(SHIPPED[name]).read_text("utf-8")
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    return ClassList(name, tuple(r["wnid"] for r in rows), tuple(r["name"] for r in rows))
 
 
 def class_list(name: str) -> ClassList:
-    """Return a class list by its name, `imagenet`, or from a file, as :func:`read_class_list`."""
-    if name == IMAGENET:
-        return imagenet()
+    """Return a class list by its name, or from a file.
+
+    Parameters
+    ----------
+    name
+        `imagenet`, open_clip's names of ImageNet's classes; `imagenet-wordnet`, the first lemma of
+        each class's synset in WordNet 3.0; or the path of a file, as :func:`read_class_list` takes.
+    """
+    if name in SHIPPED:
+        return _shipped(name)
     if Path(name).suffix.lower() in CLASS_FILES:
         return read_class_list(Path(name))
-    raise UnknownNameError("class list", name, [IMAGENET, *(f"FILE{end}" for end in CLASS_FILES)])
+    raise UnknownNameError("class list", name, [*SHIPPED, *(f"FILE{end}" for end in CLASS_FILES)])
 
 
 def read_class_list(path: Path) -> ClassList:
@@ -70,16 +84,16 @@ def read_class_list(path: Path) -> ClassList:
     ------
     EmbedStoreError
         If the file cannot be read, an entry is empty, an id stands twice, or the file would pass
-        for the ImageNet list.
+        for a list that ships with embedstore.
     """
     pairs = _READERS.get(path.suffix.lower(), _unknown_ending)(path)
     ids, names = tuple(i for i, _ in pairs), tuple(n for _, n in pairs)
     refuse_repeats(path, ids)
     classes = ClassList(path.stem, ids, names)
-    if path.stem == IMAGENET and classes != imagenet():
+    if path.stem in SHIPPED and classes != _shipped(path.stem):
         raise EmbedStoreError(
-            f"{path} would pass for the class list {IMAGENET!r}, which has other classes or names; "
-            "rename the file"
+            f"{path} would pass for the class list {path.stem!r}, which has other classes or "
+            "names; rename the file"
         )
     return classes
 
@@ -105,7 +119,7 @@ def resolve_classes(folder_names: Sequence[str]) -> ClassList | None:
         ids = list(folder_names)
     else:
         id_of = _ids_by_name()
-        ids = [id_of.get(_spoken(folder), "") for folder in folder_names]
+        ids = [id_of.get(spoken_name(folder), "") for folder in folder_names]
     if not ids or "" in ids or len(set(ids)) < len(ids):
         return None
     return ClassList(IMAGENET, tuple(ids), tuple(name_of[i] for i in ids))
@@ -115,12 +129,13 @@ def resolve_classes(folder_names: Sequence[str]) -> ClassList | None:
 def _ids_by_name() -> dict[str, str]:
     """Spoken name -> WordNet id, for names that mean one class."""
     whole = imagenet()
-    spoken = [_spoken(name) for name in whole.names]
+    spoken = [spoken_name(name) for name in whole.names]
     counts = Counter(spoken)
     return {name: i for name, i in zip(spoken, whole.ids, strict=True) if counts[name] == 1}
 
 
-def _spoken(name: str) -> str:
+def spoken_name(name: str) -> str:
+    """Return a name without regard to case, `_` and `-` counting as spaces."""
     return " ".join(name.replace("_", " ").replace("-", " ").casefold().split())
 
 

@@ -60,9 +60,10 @@ def refuse_repeats(path: Path, entries: Iterable[str]) -> None:
     """Raise if an entry stands twice."""
     repeated = [entry for entry, count in Counter(entries).items() if count > 1]
     if repeated:
+        count = f" ({len(repeated):,} entries repeat)" if len(repeated) > 1 else ""
         raise EmbedStoreError(
-            f"{path} has {repeated[0]!r} more than once; keep one (classes of one name need ids of "
-            "their own: use a CSV file with columns id,name)"
+            f"{path} has {repeated[0]!r} more than once{count}; keep one (classes of one name "
+            "need ids of their own: use a CSV file with columns id,name)"
         )
 
 

@@ -49,7 +49,7 @@ TEXTS = MappingProxyType(
     {
         "text": pl.String,
         "class_index": pl.Int32,  # of a prompt; null for a caption
-        "template_index": pl.Int32,  # of a prompt
+        "template_index": pl.Int32,  # of a prompt, or its place among the texts of its class
         "sample_index": pl.Int32,  # row of the data set that a caption belongs to
     }
 )
