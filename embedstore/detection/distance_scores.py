@@ -23,6 +23,7 @@ from embedstore.detection.moments import (
     fourth_moment,
     ledoit_wolf,
     moments,
+    of_unit_length,
     shrunk,
     whitening,
 )
@@ -30,7 +31,7 @@ from embedstore.detection.score import UndefinedScoreError, score
 from embedstore.detection.subject import Block, Subject
 from embedstore.errors import EmbedStoreError
 
-F32 = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
@@ -43,7 +44,7 @@ class Gaussians:
     axes: F64  # (D, R) whose product with its transpose is the inverse covariance
     means: F64  # (C, R) along the axes
 
-    def least(self, embeddings: F32) -> F64:
+    def least(self, embeddings: Floats) -> F64:
         """Squared Mahalanobis distance to the nearest mean: (B, D) -> (B,)."""
         x = (embeddings - self.center) @ self.axes
         to_means = x @ (-2 * self.means.T)
@@ -62,7 +63,7 @@ class Distances:
 
     def __call__(self, block: Block) -> F64:
         """Score a block: -> (B,)."""
-        x = block.unit_embeddings if self.normalize else block.embeddings
+        x = _chosen(block, self.normalize)
         to_whole = 0 if self.whole is None else self.whole.least(x)
         return np.asarray(to_whole - self.classes.least(x))
 
@@ -176,5 +177,9 @@ def _labelled(subject: Subject, normalize: bool, classes: I64) -> Iterator[Label
     for block in subject.reference_blocks():
         known = block.labels >= 0
         if known.any():
-            x = block.unit_embeddings if normalize else block.embeddings
-            yield x[known], np.searchsorted(classes, block.labels[known])
+            yield _chosen(block, normalize)[known], np.searchsorted(classes, block.labels[known])
+
+
+def _chosen(block: Block, normalize: bool) -> Floats:
+    """(B, D); of unit length in float64: small variances amplify what float32 rounds off."""
+    return of_unit_length(block.embeddings) if normalize else block.embeddings

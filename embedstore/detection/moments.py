@@ -16,11 +16,10 @@ import numpy.typing as npt
 
 from embedstore.errors import NonFiniteError
 
-F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 #: (B, D) embeddings and the (B,) classes that they belong to.
-Labelled = tuple[F32, I64]
+Labelled = tuple[npt.NDArray[np.floating], I64]
 
 #: Variance along a direction below this share of that along all is rounding, and counts as none;
 #: what float16 rounds off a LayerNorm's zero sum is some 1e-11 (1,024 dimensions).
@@ -60,13 +59,13 @@ class _Sums:
     and directions of little variance keep their digits.
     """
 
-    def __init__(self, first: F32, n_classes: int) -> None:
+    def __init__(self, first: npt.NDArray[np.floating], n_classes: int) -> None:
         self.origin = first[0].astype(np.float64)
         self.counts = np.zeros(n_classes, np.int64)
         self.by_class = np.zeros((n_classes, first.shape[1]))
         self.products = np.zeros((first.shape[1], first.shape[1]))
 
-    def add(self, embeddings: F32, classes: I64) -> None:
+    def add(self, embeddings: npt.NDArray[np.floating], classes: I64) -> None:
         """Take a block in: (B, D), (B,)."""
         from scipy.sparse import csr_array
 
@@ -106,6 +105,13 @@ def moments(blocks: Iterable[Labelled], n_classes: int) -> Moments:
     means = sums.origin + sums.by_class[seen] / sums.counts[seen, None]
     scatter = sums.products - sums.counts.sum() * np.outer(offset, offset)
     return Moments(seen, sums.counts[seen], means, sums.origin + offset, scatter)
+
+
+def of_unit_length(embeddings: npt.NDArray[np.floating]) -> F64:
+    """Bring rows to unit length in float64; a row of zeros stays: (B, D) -> (B, D)."""
+    wide = embeddings.astype(np.float64)
+    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.asarray(wide / np.where(lengths == 0, 1, lengths))
 
 
 def fourth_moment(centred: Iterable[F64]) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.detection.linear import energy
+from embedstore.detection.moments import of_unit_length
 from embedstore.detection.score import UndefinedScoreError, score
 from embedstore.detection.subject import Block, Subject
 from embedstore.errors import EmbedStoreError
@@ -149,11 +150,4 @@ def nnguide(subject: Subject, *, k: int = 10, alpha: float | None = None) -> Gui
 
 def _distances(embeddings: F32, others: F16) -> F64:
     """Between rows brought to unit length: (B, D) twice -> (B,)."""
-    return np.asarray(np.linalg.norm(_unit(embeddings) - _unit(others), axis=1))
-
-
-def _unit(rows: F32 | F16) -> F64:
-    """Bring rows to unit length in float64; zeros stay: (B, D)."""
-    wide = rows.astype(np.float64)
-    lengths = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.asarray(wide / np.where(lengths == 0, 1, lengths))
+    return np.asarray(np.linalg.norm(of_unit_length(embeddings) - of_unit_length(others), axis=1))

@@ -55,7 +55,8 @@ class Sides:
         rows = np.ones(self.store.dataset(self.id_dataset).n_samples, np.bool_)
         if fitted and not self.reference:
             rows &= ~self._half
-        seen = None if head is None else load_fitted(self.store, model, head)
+        known = head is not None and head in self.store.heads(model)  # else outcomes alone
+        seen = load_fitted(self.store, model, str(head)) if known else None
         if seen is not None:
             record, samples = (
                 self.store.dataset(self.id_dataset),

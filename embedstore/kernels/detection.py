@@ -32,10 +32,11 @@ class Levels:
 
     def mirrored(self) -> Levels:
         """Return the same with sides exchanged and scores negated, so that OOD ones are found."""
-        below = [
-            np.append(above[-1] - above[-2::-1], above[-1])
-            for above in (self.ood_above, self.id_above)
-        ]
+        below = []
+        for above in (self.ood_above, self.id_above):
+            counts = np.full_like(above, above[-1])
+            counts[:-1] -= above[-2::-1]
+            below.append(counts)
         return Levels(-self.ood_scores[::-1], -self.id_scores[::-1], *below)
 
 

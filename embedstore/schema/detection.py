@@ -14,9 +14,17 @@ HYPERPARAMETERS = MappingProxyType(
         "scaled": pl.Boolean,  # whether cosines are multiplied by the model's logit scale
         "gamma": pl.Float64,  # GEN's exponent
         "top_m": pl.Int64,  # GEN's most likely classes
+        "n_negatives": pl.Int64,  # NegLabel's words
+        "quantile": pl.Float64,  # of a word's cosines with the classes, by which it is chosen
+        "n_groups": pl.Int64,  # of words
+        "seed": pl.Int64,  # of these groups
         "k": pl.Int64,  # neighbours
-        "percentile": pl.Float64,  # of activations or contributions, 0 to 100
+        "alpha": pl.Float64,  # share of the reference in NNGuide's bank
         "normalize": pl.Boolean,  # whether embeddings are brought to unit length
+        "shrinkage": pl.Float64,  # of the covariance towards the identity
+        "dim": pl.Int64,  # of the principal space
+        "percentile": pl.Float64,  # of activations or contributions, 0 to 100
+        "variant": pl.String,  # ASH's
     }
 )
 

@@ -123,12 +123,17 @@ def _nearest(levels: Levels, recall: float) -> int:
 
 def _next_corner(levels: Levels, first: int) -> int:
     """Return the first level from `first` on where the steps on either side differ, or the last."""
-    n_levels = len(levels.id_above)
-    if first in (0, n_levels - 1):
+    last, width = len(levels.id_above) - 1, 64  # a corner is seldom far
+    if first == 0:
         return first
-    counts = np.stack([levels.id_above[first - 1 :], levels.ood_above[first - 1 :]])
-    corners = np.flatnonzero(np.diff(counts, 2).any(axis=0))
-    return first + int(corners[0]) if corners.size else n_levels - 1
+    while first < last:
+        steps = slice(first - 1, first + width + 1)
+        counts = np.stack([levels.id_above[steps], levels.ood_above[steps]])
+        corners = np.flatnonzero(np.diff(counts, 2).any(axis=0))
+        if corners.size:
+            return first + int(corners[0])
+        first, width = first + width, 2 * width
+    return last
 
 
 def _quantile(ascending: Floats, share: float) -> float:
