@@ -51,7 +51,7 @@ class Rules:
         """What the column `convention` says."""
         return (
             f"higher is ID; AUROC: ties one half; AUPR: {self.aupr}; FPR@95: "
-            f"{self.fpr}; AUROC's bounds are DeLong's"
+            f"{self.fpr}; bounds: DeLong, jackknife, Zou & Donner"
         )
 
 

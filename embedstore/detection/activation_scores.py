@@ -94,7 +94,7 @@ class Sparse:
 
 @score("react", "head", "reference")
 def react(subject: Subject, *, percentile: float = 90.0) -> Rectified:
-    """Energy once activations are cut at a percentile of the reference's (Sun et al., 2021, eq. 2).
+    """Energy once activations are cut at a percentile of the reference's (Sun et al., 2021).
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def react(subject: Subject, *, percentile: float = 90.0) -> Rectified:
 
 @score("ash", "head", "reference")
 def ash(subject: Subject, *, percentile: float = 90.0, variant: Variant = "s") -> Shaped:
-    """Energy of the largest activations of each sample (Djurisic et al., 2023, algorithms 1 to 3).
+    """Energy of the largest activations of each sample (Djurisic et al., 2023).
 
     Of equal activations at the edge, those of the first dimensions are kept.
 
@@ -148,7 +148,7 @@ def ash(subject: Subject, *, percentile: float = 90.0, variant: Variant = "s") -
 
 @score("scale", "head", "reference")
 def scale(subject: Subject, *, percentile: float = 85.0) -> Scaled:
-    """Energy of activations times exp(sum of all / sum of the largest) (Xu et al., 2024, eq. 6).
+    """Energy of activations times exp(sum of all / sum of the largest) (Xu et al., 2024).
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def scale(subject: Subject, *, percentile: float = 85.0) -> Scaled:
 
 @score("dice", "head", "reference")
 def dice(subject: Subject, *, percentile: float = 90.0) -> Sparse:
-    """Energy under the weights that contribute most (Sun & Li, 2022, sec. 3.1).
+    """Energy under the weights that contribute most (Sun & Li, 2022).
 
     A weight's contribution is its product with the reference's mean activation.
 

@@ -99,7 +99,7 @@ def mahalanobis(
 def relative_mahalanobis(
     subject: Subject, *, normalize: bool = False, shrinkage: float | None = None
 ) -> Distances:
-    """Minus the Mahalanobis distance relative to that of all samples (Ren et al., 2021, eq. 3).
+    """Minus the Mahalanobis distance relative to that of all samples (Ren et al., 2021).
 
     From the squared distance to the nearest class mean, under the covariance within classes, that
     to the mean of all labelled samples is taken off, under the covariance about it.

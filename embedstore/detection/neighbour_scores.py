@@ -75,7 +75,7 @@ class Guided:
 
 @score("knn", "reference", block_rows=QUERY_ROWS)
 def knn(subject: Subject, *, k: int | None = None) -> KthDistance:
-    """Minus the distance to the k-th nearest reference sample (Sun et al., 2022, eq. 3).
+    """Minus the distance to the k-th nearest reference sample (Sun et al., 2022).
 
     Embeddings are brought to unit length.
 
@@ -109,8 +109,8 @@ def knn(subject: Subject, *, k: int | None = None) -> KthDistance:
 
 
 @score("nnguide", "head", "reference")
-def nnguide(subject: Subject, *, k: int = 10, alpha: float | None = None) -> Guided:
-    """Energy times the mean product with the nearest of a bank (Park et al., 2023, eq. 7 and 8).
+def nnguide(subject: Subject, *, k: int | None = None, alpha: float | None = None) -> Guided:
+    """Energy times the mean product with the nearest of a bank (Park et al., 2023).
 
     The bank holds embeddings of a random part of the reference (seed 0), each of unit length times
     its own energy; the k largest products with the sample's unit embedding are averaged.
@@ -120,7 +120,7 @@ def nnguide(subject: Subject, *, k: int = 10, alpha: float | None = None) -> Gui
     subject
         Any head.
     k
-        Of neighbours; 10 as in the authors' code (OpenOOD: 100).
+        Of neighbours; None: 10 as in the authors' code (OpenOOD: 100), or all of a smaller bank.
     alpha
         Share of the reference in the bank; None: `BANK` samples, the paper's 1 % of ImageNet's
         training set, or all where there are fewer.
@@ -134,6 +134,7 @@ def nnguide(subject: Subject, *, k: int = 10, alpha: float | None = None) -> Gui
         raise EmbedStoreError(f"alpha={alpha} is not above 0 and up to 1; try alpha=0.01")
     n_samples = sum(len(block) for block in subject.reference_blocks())
     n_bank = min(n_samples, BANK) if alpha is None else max(1, round(alpha * n_samples))
+    k = min(10, n_bank) if k is None else k
     check_k(k, n_bank)
     drawn = np.zeros(n_samples, np.bool_)
     drawn[np.random.default_rng(0).permutation(n_samples)[:n_bank]] = True

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.detection.subject import BLOCK_ROWS, Block, Subject
+from embedstore.detection.subject import BLOCK_ROWS, Block, Subject, UndefinedScoreError
 from embedstore.errors import EmbedStoreError
 
 F64 = npt.NDArray[np.float64]
@@ -30,10 +30,6 @@ Fit = TypeVar("Fit", bound=Callable[..., Scorer])
 #: What a score is computed from besides embeddings: a head (its rows are a head's, else a model's)
 #: and samples to fit it to.
 Need = Literal["head", "reference"]
-
-
-class UndefinedScoreError(EmbedStoreError):
-    """A score that means nothing for a subject; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +111,6 @@ def score(
         return function
 
     return mark
+
+
+__all__ = ["SCORES", "Asked", "Need", "Score", "Scorer", "UndefinedScoreError", "score"]

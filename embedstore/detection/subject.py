@@ -32,6 +32,10 @@ I64 = npt.NDArray[np.int64]
 BLOCK_ROWS = 2_048
 
 
+class UndefinedScoreError(EmbedStoreError):
+    """A score that means nothing for a subject; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A data set, or some of its samples."""
@@ -56,7 +60,7 @@ class Block:
     def embeddings(self) -> F32:
         """(B, D) as stored, widened; not of unit length."""
         if self._embeddings is None:
-            raise EmbedStoreError("no embeddings are stored; encode the data sets")
+            raise UndefinedScoreError("only logits are stored: the score needs embeddings")
         return self._embeddings
 
     @cached_property

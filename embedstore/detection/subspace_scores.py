@@ -2,7 +2,7 @@
 
 Features are what the head's weights multiply: of unit length under a head that normalises
 (zero-shot), whose bias is mostly zero and so its origin too. Their origin is where logits are
-nearest to zero, u = -W⁺ b, over the ID data set's classes (sec. 4.1). The principal space is that
+nearest to zero, u = -W⁺ b, over the ID data set's classes . The principal space is that
 of the first eigenvectors of the mean outer product of features about u.
 
 Dimensions: B samples of a block, D embedding, P of the principal space.
@@ -97,7 +97,7 @@ def residual(subject: Subject, *, dim: int | None = None) -> Residual:
 
 @score("vim", "head", "reference")
 def vim(subject: Subject, *, dim: int | None = None) -> VirtualLogit:
-    """Energy less a virtual logit, alpha times the residual's length (Wang et al., 2022, eq. 8).
+    """Energy less a virtual logit, alpha times the residual's length (Wang et al., 2022).
 
     Alpha is the reference's mean largest logit over its mean residual length (eq. 6).
 

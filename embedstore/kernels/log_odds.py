@@ -17,6 +17,7 @@ F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 
 _GRAIN = 128  # rows that are worth a thread
+_LARGEST_POWER = 700.0  # of e that float64 holds
 _MINUS_INFINITY = np.float32(-np.inf)
 
 
@@ -95,9 +96,8 @@ def _fill_shares(logits: F32, others: F32, n_groups: int, beta: np.float32, shar
     for i in range(logits.shape[0]):
         ours, total = _log_sum(logits[i], beta), 0.0
         for g in range(n_groups):
-            total += 1.0 / (
-                1.0 + math.exp(_log_sum(others[i, g * size : (g + 1) * size], beta) - ours)
-            )
+            theirs = _log_sum(others[i, g * size : (g + 1) * size], beta)
+            total += 1.0 / (1.0 + math.exp(min(theirs - ours, _LARGEST_POWER)))
         shares[i] = total / n_groups
 
 

@@ -1,4 +1,4 @@
-"""A process whose memory `test_fitted_scores.py` watches: scores fitted to a data set of a store."""
+"""A process whose memory `test_fitted_scores.py` watches: scores fitted to a stored data set."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ NAMES = ("mahalanobis", "relative-mahalanobis")
 
 
 def naive(queries, reference, labels, relative, shrink=False):
-    """Lee et al. (2018), eq. 1 and 2; Ren et al. (2021), eq. 1 to 3; one sample at a time."""
+    """Lee et al. (2018), eq. 1 and 2; Ren et al. (2021); one sample at a time."""
     classes = np.unique(labels)
     means = {c: reference[labels == c].mean(axis=0) for c in classes}
     inside = np.stack([x - means[y] for x, y in zip(reference, labels, strict=True)])

@@ -12,7 +12,7 @@ from embedstore.detection import neighbour_scores
 from embedstore.detection.measuring import measure
 from embedstore.detection.neighbour_scores import knn, nnguide
 from embedstore.detection.score import SCORES, Asked, UndefinedScoreError
-from embedstore.detection.subject import Part
+from embedstore.detection.subject import Block, Part
 from embedstore.errors import EmbedStoreError
 from embedstore.index import library
 
@@ -22,13 +22,13 @@ def unit(x):
 
 
 def naive_knn(queries, reference, k):
-    """Sun et al. (2022), sec. 3."""
+    """Sun et al. (2022)."""
     distances = np.linalg.norm(unit(queries)[:, None] - unit(reference), axis=2)
     return -np.sort(distances, axis=1)[:, k - 1]
 
 
 def naive_nnguide(queries, reference, weights, bias, k):
-    """Park et al. (2023), sec. 3, as their code has it."""
+    """Park et al. (2023), as their code has it."""
     energies = [logsumexp(x @ weights.T + bias, axis=1) for x in (queries, reference)]
     products = unit(queries) @ (unit(reference) * energies[1][:, None]).T
     return np.sort(products, axis=1)[:, -k:].mean(axis=1) * energies[0]
@@ -155,7 +155,7 @@ def test_under_a_zero_shot_head(make, scores, embeddings, plain, head):
 @pytest.mark.parametrize("k", [0, 81])
 def test_more_neighbours_than_samples_are_refused(make, scores, embeddings, name, k):
     subject = make(embeddings(1, 5), embeddings(2, 80))
-    with pytest.raises(EmbedStoreError, match="choose a k from 1 to 80"):
+    with pytest.raises(EmbedStoreError, match="choose a k from 1 (on|to 80)"):
         scores(subject, name, k=k)
 
 
@@ -165,6 +165,14 @@ def test_an_empty_reference_and_an_empty_bank(make, scores, embeddings):
         scores(subject, "knn")
     with pytest.raises(EmbedStoreError, match="alpha=0 is not above 0"):
         scores(subject, "nnguide", alpha=0)
+
+
+def test_a_data_set_of_logits_alone_has_no_neighbours(make, embeddings):
+    subject = make(embeddings(1, 5), embeddings(2, 80))
+    block = Block(subject, np.zeros(2, np.int64), None, np.zeros((2, 7), np.float32))
+    for name in ("knn", "nnguide"):
+        with pytest.raises(UndefinedScoreError, match="the score needs embeddings"):
+            SCORES[name].function(subject)(block)
 
 
 def test_measured_beside_scores_of_other_blocks(make, scores, embeddings):

@@ -14,7 +14,7 @@ from embedstore.heads.head import Head
 
 
 def naive(queries, reference, weights, bias, dim):
-    """Wang et al. (2022), eq. 4 to 8, as their code has it."""
+    """Wang et al. (2022), as their code has it."""
     origin = -np.linalg.pinv(weights) @ bias
     values, vectors = np.linalg.eig((reference - origin).T @ (reference - origin) / len(reference))
     rest = vectors.T[np.argsort(-values)[dim:]].T

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,7 +21,7 @@ from embedstore.detection.zero_shot_scores import mcm, mined, neglabel
 from embedstore.errors import EmbedStoreError
 from embedstore.heads.head import Head, unit
 from embedstore.heads.stored import save_head
-from embedstore.kernels.log_odds import mean_share
+from embedstore.kernels.log_odds import mean_share, top_log_odds
 from embedstore.stats.detection import detection
 from embedstore.testing.stores import random_store
 from embedstore.testing.texts import add_prompts
@@ -164,6 +168,38 @@ def test_shares_neither_overflow_nor_vanish(beta):
     np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-12)
 
 
+UNCOMPILED = """
+import sys
+import numpy as np
+from embedstore.kernels.log_odds import mean_share, top_log_odds
+given = np.load(sys.argv[1])
+print(*mean_share(given["ours"], given["others"], 3, inverse_temperature=900.0))
+print(*top_log_odds(given["ours"], inverse_temperature=900.0))
+"""
+
+
+def test_uncompiled_kernels_say_the_same(tmp_path):
+    random = np.random.default_rng(0)
+    ours = random.uniform(-1, 1, (20, 5)).astype(np.float32)
+    others = random.uniform(-1, 1, (20, 6)).astype(np.float32)
+    np.savez(tmp_path / "given.npz", ours=ours, others=others)
+    printed = subprocess.run(
+        [sys.executable, "-c", UNCOMPILED, tmp_path / "given.npz"],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        cwd=Path(__file__).parents[2],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    expected = [
+        mean_share(ours, others, 3, inverse_temperature=900.0),
+        top_log_odds(ours, inverse_temperature=900.0),
+    ]
+    np.testing.assert_allclose(
+        np.array(printed.stdout.split(), float), np.ravel(expected), rtol=1e-5, atol=1e-300
+    )
+
+
 def test_pictures_of_negative_words_are_out_of_distribution(store):
     """Pictures near one class are ID, near one word OOD; neglabel tells them where MCM is worse."""
     subject, random = subject_of(store), np.random.default_rng(2)
@@ -207,7 +243,7 @@ def test_captions_are_no_words():
 
 def test_bad_hyperparameters(store):
     subject = subject_of(store)
-    with pytest.raises(UndefinedScoreError, match="41 negative labels make no 100 groups; give n_gro"):
+    with pytest.raises(UndefinedScoreError, match="41 negative labels make no 100 groups"):
         neglabel(subject)
     with pytest.raises(UndefinedScoreError, match="3 negative labels make no 4 groups"):
         neglabel(subject, n_negatives=3, n_groups=4)
