@@ -149,11 +149,14 @@ def _named(kind: str, globs: str, there: Sequence[str]) -> list[str]:
 def _inside(store: Store, datasets: str, outside: Sequence[str]) -> list[str]:
     """Return the in-distribution data sets: those that have classes and are not OOD."""
     named = _named("data set", datasets, store.datasets)
-    if named and set(named) <= set(outside):
+    left = [d for d in named if d not in outside]
+    asked_for = {name.strip() for name in datasets.split(",")}  # and not by a glob over others
+    clash = sorted(asked_for & set(outside)) or ([] if left else named)
+    if clash:
         raise EmbedStoreError(
-            f"data set {named[0]!r} is to be in- and out-of-distribution; name another with --ood"
+            f"data set {clash[0]!r} is to be in- and out-of-distribution; name another with --ood"
         )
-    found = [d for d in named if d not in outside and store.dataset(d).class_ids]
+    found = [d for d in left if store.dataset(d).class_ids]
     if not found:
         raise EmbedStoreError(
             f"no data set that matches {datasets!r} has classes; name one with labels"

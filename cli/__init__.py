@@ -33,7 +33,7 @@ COMMANDS = {
     "rm": ("cli.maintain", "Remove a model, a data set, or one model's run over a data set."),
     "zoo": ("cli.zoo", "List models and what is known of them: the six factors of the study."),
     "data": ("cli.data", "List the data sets that are known by name."),
-    "prompts": ("cli.prompts", "List prompt sets."),
+    "prompts": ("cli.prompts", "List prompt sets, encode them without any picture, compare them."),
     "demo": ("cli.demo", "Encode real photographs with real models, and look at the answers."),
     "completion": ("cli.completion", "Print what makes a shell complete embedstore's words."),
 }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cli.arguments import complete_in_store, store_argument
+from cli.prompt_sweep import sweep
 from cli.tables import format_option, show
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def prompts() -> None:
-    """List prompt sets, and encode them without any picture."""
+    """List prompt sets, encode them without any picture, compare them."""
+
+
+prompts.add_command(sweep)
 
 
 @prompts.command("list")

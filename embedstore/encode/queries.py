@@ -5,7 +5,6 @@ Dimensions: Q queries, D embedding.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,9 +13,9 @@ import numpy.typing as npt
 from embedstore.datasets import access
 from embedstore.datasets.pictures import prepare
 from embedstore.encode.device import Forward
-from embedstore.encode.loading import Loaded, load_model
+from embedstore.encode.loading import Loaded
 from embedstore.encode.progress import Progress
-from embedstore.encode.request import Options
+from embedstore.encode.stored_model import StoredModel
 from embedstore.errors import DatasetError, ModelError, NonFiniteError, PictureError
 from embedstore.models.texts import embed_all_texts
 from embedstore.store import Store
@@ -64,21 +63,12 @@ def embed_queries(
             f"model {model!r} has no text tower; search with a picture, or choose another model"
         )
     read = [_read(path) for path in images]  # a wrong path is known before the model is loaded
-    loaded = _loaded(store, model, progress)
+    loaded = StoredModel(store, model, "auto", progress).loaded
     embeddings = [embed_all_texts(loaded.model, texts)] if texts else []
     embeddings += [_embedded(loaded, d, path) for d, path in zip(read, images, strict=True)]
     if not embeddings:
         return np.zeros((0, record.embedding_dim), np.float32)
     return _finite(np.concatenate(embeddings), [*texts, *images])
-
-
-def _loaded(store: Store, name: str, progress: Progress) -> Loaded:
-    record, start = store.model(name), time.perf_counter()
-    decode = "gpu" if record.identity.get("decoder") == "torchvision" else "cpu"
-    options = Options(precision=record.identity.get("precision", "auto"), decode=decode)
-    loaded = load_model(store, name, record.spec, options, progress)
-    progress.notice(f"{name} was loaded in {time.perf_counter() - start:.1f} s")
-    return loaded
 
 
 def _read(path: str) -> bytes:

@@ -23,11 +23,12 @@ GATHERED_BYTES = 128 * 2**20
 
 
 def gathered(
-    blocks: Iterable[Floats], dim: int, *, normalize: bool, n_bytes: int = GATHERED_BYTES
+    blocks: Iterable[Floats], dim: int, *, normalize: bool, n_bytes: int | None = None
 ) -> Iterator[tuple[F32, I64]]:
     """Yield rows without NaN, float32, many blocks at once, with their numbers: (B, D), (B,).
 
-    What is yielded is overwritten by what follows.
+    What is yielded is overwritten by what follows. `n_bytes` of float32 rows are gathered at once,
+    `GATHERED_BYTES` where it is None.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def gathered(
     NonFiniteError
         If a row holds infinity.
     """
-    capacity = max(1, n_bytes // (4 * dim))
+    capacity = max(1, (n_bytes or GATHERED_BYTES) // (4 * dim))
     rows, numbers = np.empty((capacity, dim), np.float32), np.empty(capacity, np.int64)
     filled = n_seen = 0
     for block in blocks:

@@ -238,6 +238,8 @@ def test_a_row_for_each_ood_data_set(store, add_images):
     assert table["ood"].to_list() == ["near", "ood"]
     assert table["n_ood"].to_list() == [50, 597]
     assert table["nll"].n_unique() == 1
+    every = sweep(store, datasets="*", texts="four", parts="sets", ood="ood,near")
+    assert every["dataset"].to_list() == ["id"] * 2  # a glob leaves the OOD data sets out
 
 
 def test_constant_scores_are_worth_a_half(store, add_images):
@@ -278,6 +280,8 @@ def test_a_half_without_a_sample_has_no_greedy_steps(store, add_images):
         ({"parts": "set"}, "unknown part of a sweep 'set'; choose one of: greedy, prefixes"),
         ({"parts": " "}, "no part is asked for; give --parts"),
         ({"ood": "id"}, "data set 'id' is to be in- and out-of-distribution.*--ood"),
+        ({"datasets": "id,ood", "ood": "ood"}, "data set 'ood' is to be in- and out-of"),
+        ({"datasets": "i*", "ood": "id"}, "data set 'id' is to be in- and out-of"),
         ({"n_bins": 0}, "n_bins is 0; give at least 1"),
         ({"max_templates": 0}, "max_templates is 0; give at least 1"),
         ({"datasets": "far"}, "no data set that matches 'far' has classes"),
