@@ -25,6 +25,7 @@ import polars as pl
 from embedstore.analysis import analysis
 from embedstore.detection.sides import Sides, sides
 from embedstore.detection.subject import Subject
+from embedstore.errors import UnknownNameError
 from embedstore.in_distribution import AUTO
 from embedstore.schema.detection import OOD
 from embedstore.store import Store
@@ -130,11 +131,12 @@ def ood(
     rules = Rules(fpr or CHOICES[convention].fpr, aupr or CHOICES[convention].aupr)
     asked = asked_scores(scores)
     chosen = sides(store, id_dataset, ood, reference, seed)
-    subjects = (
+    subjects = [
         subject
         for model in (m for m in store.models if fnmatchcase(m, models))
         for subject in _subjects(store, model, heads, chosen, negatives)
-    )
+    ]
+    _refuse_no_head(store, subjects, heads, chosen.id_dataset)
     rows = [row for subject in subjects for row in _rows(subject, asked, chosen, rules)]
     own = {
         name: type(value)
@@ -158,6 +160,14 @@ def _subjects(
     alone = Subject(store, model, None, chosen.id_dataset, chosen.fitted_to(), negatives)
     if alone.known(chosen.id_dataset):
         yield alone
+
+
+def _refuse_no_head(store: Store, subjects: Sequence[Subject], heads: str, id_dataset: str) -> None:
+    """Refuse a glob over heads that matches none, rather than leave their scores out."""
+    models = {s.model for s in subjects}
+    if heads != "*" and models and all(s.head_name is None for s in subjects):
+        known = {head for model in models for head in _id_heads(store, model, id_dataset)}
+        raise UnknownNameError(f"head over the classes of {id_dataset!r}", heads, known)
 
 
 def _id_heads(store: Store, model: str, id_dataset: str) -> list[str]:

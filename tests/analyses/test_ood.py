@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -99,9 +100,14 @@ def test_a_named_reference_leaves_all_id_samples_to_be_scored(tmp_path):
         run(store, scores="knn", reference="nowhere")
 
 
-def test_embeddings_alone_need_no_head(store):
-    found = run(store, scores="knn,msp", heads="nothing-*")
+def test_embeddings_alone_need_no_head(store, tmp_path):
+    shutil.copytree(store.files.root, tmp_path / "s")
+    for part in ("heads", "logits", "outcomes"):
+        shutil.rmtree(tmp_path / "s" / "models" / "model" / part)
+    headless = type(store).open(tmp_path / "s")
+    found = run(headless, scores="knn,msp")
     assert found.select("head", "score").rows() == [(None, "knn")]
+    assert found["auroc"].item() == run(store, scores="knn")["auroc"].item()
 
 
 @pytest.mark.parametrize("score", ["max-logit", "energy", "msp"])
@@ -166,6 +172,8 @@ def test_bad_requests_get_one_clear_line(store):
         run(store, ood=ID)
     with pytest.raises(EmbedStoreError, match="or matches 'nothing\\*'; name some with --ood"):
         run(store, ood="nothing*")
+    with pytest.raises(UnknownNameError, match="'nothing'; choose one of: own"):
+        run(store, heads="nothing")
     with pytest.raises(UnknownNameError, match="unknown score 'mps'"):
         run(store, scores="mps")
     with pytest.raises(UnknownNameError, match="hyper-parameter of the score 'knn' 'n'"):
@@ -180,8 +188,6 @@ def test_copies_of_the_id_data_set_are_refused(tmp_path):
     store = random_store(tmp_path / "s", datasets=(ID,), n_samples=30)
     again = random_store(tmp_path / "t", datasets=("copy",), n_samples=30)
     assert store.dataset(ID).fingerprint == again.dataset("copy").fingerprint
-    import shutil
-
     for part in ("datasets", "models/model/images", "models/model/logits", "models/model/outcomes"):
         shutil.copytree(tmp_path / "t" / part / "copy", tmp_path / "s" / part / "copy")
     with pytest.raises(EmbedStoreError, match="holds the very samples"):
