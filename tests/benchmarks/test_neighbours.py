@@ -62,7 +62,7 @@ def test_neighbours_beside_faiss_alone(benchmark, store, arrays):
     def ours():
         return nearest(queries, stored.blocks(), K, normalize=True)
 
-    found = benchmark.pedantic(ours, setup=alone, rounds=5)
+    found = benchmark.pedantic(ours, setup=alone, rounds=3)
     command = [sys.executable, str(PROBE), str(store.files.root), str(K)]
     grown = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     benchmark.extra_info |= {

