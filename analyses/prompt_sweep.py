@@ -18,8 +18,9 @@ import polars as pl
 
 from embedstore.analysis import analysis
 from embedstore.errors import EmbedStoreError, UnknownNameError
+from embedstore.heads.zero_shot import logit_scale
 from embedstore.kernels.sweep import Score
-from embedstore.prompt_sweep.contests import contests, logit_scale
+from embedstore.prompt_sweep.contests import contests
 from embedstore.prompt_sweep.images import readable_images
 from embedstore.prompt_sweep.measuring import Measurement
 from embedstore.prompt_sweep.sweeping import Sweep
@@ -96,7 +97,7 @@ def prompt_sweep(
     rows: list[Row] = []
     swept = False
     for model, sets in _prompts(store, models, texts).items():
-        scale, asked = logit_scale(store, model), score if outside else None
+        scale, asked = _scale(store, model), score if outside else None
         encoded = committed(store.files, f"models/{model}/images")
         for dataset in (d for d in inside if d in encoded):
             found, left_out = contests(store, model, dataset, sets)
@@ -127,6 +128,20 @@ def _parts(text: str) -> list[str]:
     if not parts:
         raise EmbedStoreError(f"no part is asked for; give --parts some of: {', '.join(PARTS)}")
     return parts
+
+
+def _scale(store: Store, model: str) -> float:
+    """Return what a model's zero-shot heads multiply cosines by.
+
+    Their bias is the same for all classes: no probability depends on it, nor the order of samples.
+    """
+    found = logit_scale(store, model)
+    if found is None:
+        raise EmbedStoreError(
+            f"model {model!r} has no zero-shot head, which holds its logit scale; make one with: "
+            "embedstore prompts encode STORE --model MODEL --set photo"
+        )
+    return found[0]
 
 
 def _check_counts(**counts: int) -> None:

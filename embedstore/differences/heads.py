@@ -19,13 +19,13 @@ from embedstore.differences.findings import Finding, place, unlike
 from embedstore.differences.models import ModelDifference
 from embedstore.differences.pair import Pair
 from embedstore.heads.stored import head_record
+from embedstore.heads.zero_shot import ZERO_SHOT
 from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
 from embedstore.store.records import Record, digest_of_record
 
 _ARRAYS = ("weights", "bias", "keys")
 _FIELDS = ("native", "scale", "normalize", "cache")
-_ZERO_SHOT = "zero-shot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def compare_head(
         reason = f"classes of the head differ: {_how(a['class_ids'], b['class_ids'])}"
         causes.append(Cause(Level.HEAD, where, reason, BY_HEAD))
     arrays = fields_that_differ(*pair.both(_arrays, model.name, name))
-    of_pictures = a["origin"].get("kind") != _ZERO_SHOT
+    of_pictures = a["origin"].get("kind") != ZERO_SHOT
     known = [*causes, *model.causes(pictures=of_pictures, texts=True)]
     because = explain(known, "logits")
     findings += [Finding.of("head", where, n, x, y, None, because) for n, x, y in arrays]

@@ -20,8 +20,9 @@ from embedstore.encode.progress import Progress
 from embedstore.encode.registration import prompted_classes
 from embedstore.encode.stored_model import StoredModel
 from embedstore.encode.texts import KnownTexts, encode_texts
-from embedstore.encode.zero_shot import has_prompts, logit_scale, save_prompts, save_zero_shot
+from embedstore.encode.zero_shot import has_prompts, save_prompts, save_zero_shot
 from embedstore.errors import EmbedStoreError, IdentityError
+from embedstore.heads.zero_shot import logit_scale
 from embedstore.prompts import ClassList, Prompts, TextSet, expand
 from embedstore.prompts.classes import SHIPPED, spoken_name
 from embedstore.store import Store, layout

@@ -12,15 +12,13 @@ from embedstore import schema
 from embedstore.encode.progress import Progress
 from embedstore.encode.texts import TextModel, encode_texts
 from embedstore.heads.head import Head, zero_shot_weights
-from embedstore.heads.stored import head_record, load_head, save_head
+from embedstore.heads.stored import save_head
+from embedstore.heads.zero_shot import ZERO_SHOT, logit_scale
 from embedstore.prompts import ClassList, Prompts, TextSet, expand
 from embedstore.store import Store, layout
 from embedstore.store.contents import TextsRecord, save_texts
 from embedstore.store.manifest import read_manifest
 from embedstore.store.tables import table
-
-#: What is recorded of a head that is made of texts.
-ZERO_SHOT = "zero-shot"
 
 
 def zero_shot_head(
@@ -54,15 +52,6 @@ def save_zero_shot(store: Store, model: TextModel, name: str) -> None:
     manifest = read_manifest(store.files, layout.text_embeddings(model.name, name))
     assert manifest is not None, "the text set is encoded before its head is made"
     save_head(store, model.name, name, head, {"kind": ZERO_SHOT, "texts": manifest.digest})
-
-
-def logit_scale(store: Store, model: str) -> tuple[float, float] | None:
-    """Return a model's logit scale and bias as its zero-shot heads have them; None without one."""
-    for name in store.heads(model):
-        if head_record(store, model, name)["origin"].get("kind") == ZERO_SHOT:
-            head = load_head(store, model, name)
-            return head.scale, 0.0 if head.bias is None else float(head.bias[0])
-    return None
 
 
 def has_prompts(store: Store, prompts: Prompts, classes: ClassList) -> bool:

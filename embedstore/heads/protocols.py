@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from embedstore.heads.stored import head_record
+from embedstore.heads.zero_shot import ZERO_SHOT
 from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
 from embedstore.store.outcomes import OutcomeRun
@@ -26,5 +27,5 @@ def protocol_of(store: Store, run: OutcomeRun) -> str | None:
     head, space = head_record(store, run.model, run.head), store.space(run)
     if not set(space["class_ids"]) <= set(head["class_ids"]):
         return "imagenet-1000" if len(head["class_ids"]) == 1_000 else None
-    zero_shot = head["origin"].get("kind") == "zero-shot"
+    zero_shot = head["origin"].get("kind") == ZERO_SHOT
     return "names-16" if zero_shot and len(space["class_ids"]) == 16 else None

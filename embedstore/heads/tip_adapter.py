@@ -21,6 +21,7 @@ from embedstore.heads.recipes import Fitted, Made, Notice
 from embedstore.heads.splits import Split, shots_split
 from embedstore.heads.stored import head_digest, head_record, load_fitted, load_head
 from embedstore.heads.training import Training
+from embedstore.heads.zero_shot import ZERO_SHOT
 from embedstore.store import Store
 
 F32 = npt.NDArray[np.float32]
@@ -113,7 +114,7 @@ class TipAdapter(Fitted):
         fitting = [
             name
             for name, record in records.items()
-            if record["origin"].get("kind") == "zero-shot" and needed <= set(record["class_ids"])
+            if record["origin"].get("kind") == ZERO_SHOT and needed <= set(record["class_ids"])
         ]
         named = f"--{store.dataset(self.dataset).class_list}"
         own = [name for name in fitting if name.endswith(named)]  # over the data set's own names

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import EmbedStoreError
-from embedstore.heads.stored import head_record
 from embedstore.labels import LabelSpace, judgements
 from embedstore.prompt_sweep.images import Images, labelled_images
 from embedstore.store import Store
@@ -52,27 +50,6 @@ def contests(
         else:
             contest.texts.append(name)
     return [contest for contest in found.values() if contest is not None], left_out
-
-
-def logit_scale(store: Store, model: str) -> float:
-    """Return what a model's zero-shot heads multiply cosines by.
-
-    Their bias is the same for all classes, so that no probability depends on it, nor the order of
-    samples by any score.
-
-    Raises
-    ------
-    EmbedStoreError
-        If the model has no zero-shot head.
-    """
-    for head in store.heads(model):
-        record = head_record(store, model, head)
-        if record["origin"].get("kind") == "zero-shot":
-            return float(record["scale"])
-    raise EmbedStoreError(
-        f"model {model!r} has no zero-shot head, which holds its logit scale; make one with: "
-        "embedstore encode STORE --model MODEL --data DATA --prompts photo"
-    )
 
 
 def _contest(store: Store, model: str, dataset: str, class_ids: Sequence[str]) -> Contest | None:

@@ -299,7 +299,7 @@ def test_no_text_set_and_no_zero_shot_head(tmp_path):
     with pytest.raises(EmbedStoreError, match="no model that matches .* prompts encode"):
         sweep(store)
     add_prompts(store, "m", "bare", IDS, drawn(5, 1), range(5))
-    with pytest.raises(EmbedStoreError, match="'m' has no zero-shot head.*--prompts photo"):
+    with pytest.raises(EmbedStoreError, match="'m' has no zero-shot head.*prompts encode"):
         sweep(store)
 
 
