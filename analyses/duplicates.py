@@ -2,8 +2,9 @@
 
 Conventions: a sample's nearest picture of the reference, by the cosine of image embeddings, is a
 duplicate from a threshold on. Its margin is that cosine less the cosine of the next picture that is
-no copy of the nearest (of other bytes): a sample that is near everything has a small one. Within
-one data set no sample is its own neighbour, and a pair stands once.
+no copy of the nearest (of other bytes, or of unknown ones, as imported samples are): a sample that
+is near everything has a small one. Within one data set no sample is its own neighbour, and a pair
+stands once.
 
 Dimensions: Q samples of a block, K neighbours.
 """
@@ -22,8 +23,12 @@ from embedstore.index.searching import SearchKind
 from embedstore.schema.neighbours import DUPLICATES
 from embedstore.store import Store
 
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 #: Neighbours among which the next picture is looked for.
 K = 10
+#: By how much float32 may put the cosine of a picture and its copy below 1.
+ROUNDING = 1e-6
 
 
 @analysis
@@ -60,7 +65,8 @@ def duplicates(
     Raises
     ------
     EmbedStoreError
-        If the threshold is no cosine, or the reference holds no other picture.
+        If the threshold is no cosine, no model has encoded the reference, or it holds no other
+        picture.
 
     Examples
     --------
@@ -73,18 +79,18 @@ def duplicates(
         found = pl.concat(_near(run, threshold))
         if run.is_within:
             found = _each_once(found)
-        tables.append(_described(run, found.sort("cosine", descending=True), threshold))
+        found = found.sort("cosine", "row", descending=[True, False])
+        tables.append(_described(run, found, threshold))
     return pl.concat(tables)
 
 
 def _near(run: Between, threshold: float) -> list[pl.DataFrame]:
     """Return row, row of the nearest picture, cosine and margin of each duplicate."""
     reference = run.search.subject
-    digests = reference.store.samples(reference.name)["digest"]
-    pictures = digests.cast(pl.Categorical).to_physical().to_numpy()
+    pictures = _numbered(reference.store.samples(reference.name)["digest"])
     tables = []
     for rows, found in run.neighbours(max(1, min(K, run.n_candidates))):
-        near = np.flatnonzero(found.scores[:, 0] >= threshold)
+        near = np.flatnonzero(found.scores[:, 0] >= threshold - ROUNDING)
         kept = Neighbours(found.scores[near], found.rows[near])
         columns = {
             "row": rows[near],
@@ -96,7 +102,13 @@ def _near(run: Between, threshold: float) -> list[pl.DataFrame]:
     return tables
 
 
-def _margins(found: Neighbours, pictures: npt.NDArray[np.uint32]) -> npt.NDArray[np.float64]:
+def _numbered(digests: pl.Series) -> I64:
+    """Return a number that copies share, those of unknown bytes having one of their own: (N,)."""
+    numbers = digests.cast(pl.Categorical).to_physical().to_numpy().astype(np.int64)
+    return np.where((digests == "").to_numpy(), -1 - np.arange(len(numbers)), numbers)
+
+
+def _margins(found: Neighbours, pictures: I64) -> F64:
     """Return the nearest's score less that of the next other picture, NaN without: (Q, K)."""
     number = pictures[found.rows]
     other = number != number[:, :1]
@@ -146,5 +158,7 @@ def _samples(store: Store, dataset: str, rows: pl.Series) -> pl.DataFrame:
     ids, names = (pl.Series(c, dtype=pl.String) for c in (record.class_ids, record.class_names))
     samples = store.samples(dataset).select("sample_id", "digest", "label")[rows]
     return samples.with_columns(
-        class_id=ids.gather(samples["label"]), class_name=names.gather(samples["label"])
+        pl.col("digest").replace("", None),  # of imported samples: unknown
+        class_id=ids.gather(samples["label"]),
+        class_name=names.gather(samples["label"]),
     )

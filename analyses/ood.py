@@ -10,7 +10,8 @@ the trapezoid's area (`openood`); FPR@95 by one of three rules:
 - `ood-recall` (OpenOOD v1.5): the share of ID rejected where 95 % of OOD are caught.
 
 Scores that are fitted take a reference data set, or half of the ID one (a hash of sample ids), and
-then score the other half. Samples that a fitted head has seen are left out.
+then score the other half. Samples that the score or a fitted head has seen are left out, on either
+side: they are known by their pictures' bytes too.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from embedstore.errors import UnknownNameError
 from embedstore.in_distribution import AUTO
 from embedstore.schema.detection import OOD
 from embedstore.store import Store
+from embedstore.store.pointers import datasets_of
 
 if TYPE_CHECKING:
     from embedstore.detection.measuring import Measured, Scores
@@ -139,12 +141,12 @@ def ood(
     _refuse_no_head(store, subjects, heads, chosen.id_dataset)
     rows = [row for subject in subjects for row in _rows(subject, asked, chosen, rules)]
     own = {
-        name: type(value)
+        name: None if value is None else type(value)  # None: of what the fitted score has
         for a in asked
         for name, value in a.hyperparameters.items()
         if name not in OOD
     }
-    frame = pl.DataFrame(rows, schema={**OOD, **own}, strict=False)
+    frame = pl.DataFrame(rows, schema={**OOD, **own}, strict=False, infer_schema_length=None)
     return frame.with_columns(pl.selectors.float().fill_nan(None)).sort(
         "ood", "model", "head", "score", maintain_order=True, nulls_last=True
     )
@@ -157,9 +159,8 @@ def _subjects(
     for head in _id_heads(store, model, chosen.id_dataset):
         if fnmatchcase(head, heads):
             yield Subject(store, model, head, chosen.id_dataset, chosen.fitted_to(), negatives)
-    alone = Subject(store, model, None, chosen.id_dataset, chosen.fitted_to(), negatives)
-    if alone.known(chosen.id_dataset):
-        yield alone
+    if chosen.id_dataset in datasets_of(store.files, model):  # be it logits alone: a reason then
+        yield Subject(store, model, None, chosen.id_dataset, chosen.fitted_to(), negatives)
 
 
 def _refuse_no_head(store: Store, subjects: Sequence[Subject], heads: str, id_dataset: str) -> None:
@@ -196,9 +197,8 @@ def _rows(
         several = [a for a in of_subject if ("reference" in a.score.needs) == fitted]
         if not several:
             continue
-        parts = [chosen.in_distribution(subject.model, subject.head_name, fitted=fitted)]
-        parts += chosen.out_of_distribution(subject.model)
-        measured = measure(subject, several, parts)
+        parts = chosen.scored(subject.model, subject.head_name, fitted=fitted)
+        measured = measure(subject if fitted else subject.without_reference(), several, parts)
         for place, score in enumerate(several):
             for part in parts[1:]:
                 yield {

@@ -26,6 +26,7 @@ from embedstore.prompt_sweep.measuring import Measurement
 from embedstore.prompt_sweep.sweeping import Sweep
 from embedstore.prompt_sweep.texts import set_name
 from embedstore.schema.sweep import PROMPT_SWEEP
+from embedstore.stats.delong import Areas
 from embedstore.stats.intervals import with_clopper_pearson
 from embedstore.store import Store
 from embedstore.store.contents import TextsRecord, committed
@@ -227,15 +228,16 @@ def _rows(sweep: Sweep, parts: Sequence[str], sets: Mapping[str, TextsRecord]) -
         if not result.areas:
             yield row
         for images, areas in zip(sweep.outside, result.areas, strict=True):
-            low, high = areas.interval()
-            yield row | {
-                "auroc": float(areas.auroc[0]),
-                "auroc_low": float(low[0]),
-                "auroc_high": float(high[0]),
-                "ood": images.dataset,
-                "n_ood": len(images),
-                "score": sweep.measurement.score,
-            }
+            beside = {"ood": images.dataset, "n_ood": len(images), "score": sweep.measurement.score}
+            yield row | beside | _auroc(areas)
+
+
+def _auroc(areas: Areas | None) -> Row:
+    """Return AUROC and its bounds, or why there is none."""
+    if areas is None:
+        return {"note": "no AUROC: one side has no picture that counts"}
+    bounds = zip(("auroc_low", "auroc_high"), areas.interval(), strict=True)
+    return {"auroc": float(areas.auroc[0])} | {name: float(bound[0]) for name, bound in bounds}
 
 
 def _nothing(rows: Sequence[Row], datasets: str, parts: str) -> EmbedStoreError:

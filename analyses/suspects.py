@@ -26,8 +26,8 @@ from embedstore.schema.neighbours import SUSPECTS
 from embedstore.store import Store
 
 I64 = npt.NDArray[np.int64]
-#: Samples whose votes are counted at once, K x K comparisons each.
-VOTING_ROWS = 1_024
+#: Comparisons of two votes that are held at once, K x K a sample: 16 MiB.
+COMPARISONS = 2**24
 
 
 class Votes(NamedTuple):
@@ -76,7 +76,7 @@ def suspects(
     Raises
     ------
     EmbedStoreError
-        If the reference has no labels, or not k other pictures.
+        If the reference has no labels, or not k other pictures, or no model has encoded it.
 
     Examples
     --------
@@ -127,9 +127,10 @@ def _labels(run: Between) -> tuple[I64, I64]:
 def _judged(rows: I64, labels: I64, voices: I64, found: Neighbours) -> pl.DataFrame:
     """Return shares and the strongest other class of each sample: (Q,), (Q,), (M,), (Q, K)."""
     k = found.rows.shape[1]
+    step = max(1, COMPARISONS // k**2)
     parts = [
-        _votes(voices[found.rows[i : i + VOTING_ROWS]], labels[i : i + VOTING_ROWS])
-        for i in range(0, max(1, len(rows)), VOTING_ROWS)
+        _votes(voices[found.rows[i : i + step]], labels[i : i + step])
+        for i in range(0, max(1, len(rows)), step)
     ]
     votes = Votes(*(np.concatenate(counts) for counts in zip(*parts, strict=True)))
     at = np.arange(len(rows)), votes.nearest

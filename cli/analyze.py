@@ -21,6 +21,10 @@ NAMES = {
     "second": "models",
     "datasets": "datasets",
     "id_dataset": "datasets",
+    "ood": "datasets",
+    "reference": "datasets",
+    "texts": "texts",
+    "negatives": "texts",
     "heads": "models/*/outcomes/*",
     "space": "models/*/outcomes/*/*",
 }
@@ -72,7 +76,10 @@ def _command(name: str) -> click.Command:
             raise EmbedStoreError(
                 f"analysis {found.name!r} returns {type(frame).__name__}; return a Polars DataFrame"
             )
-        nothing = f"no row: {store} has nothing that answers this; see: embedstore info {store}"
+        nothing = (
+            "no row: no name matches, or there is nothing to tell of those that do; what there is: "
+            f"embedstore info {store}"
+        )
         show(frame, format_, output, empty=nothing)
 
     parameters: list[click.Parameter] = [store_argument()]

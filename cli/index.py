@@ -238,8 +238,10 @@ def _near_queries(
 ) -> pl.DataFrame:
     from embedstore.encode.queries import embed_queries
     from embedstore.index.answers import answers
+    from embedstore.index.exact import check_k
 
     subject = search.subject
+    check_k(k, subject.n_rows)  # before a model is loaded
     embeddings = embed_queries(
         subject.store, subject.model, texts=words, images=images, progress=reporter
     )

@@ -118,7 +118,8 @@ def encode(
         show(plan_prompts(opened, chosen, asked), format_)
         return
     with progress() as reporter:
-        encode_prompts(opened, chosen, asked, device=device, progress=reporter)
+        done = encode_prompts(opened, chosen, asked, device=device, progress=reporter)
+    show(done, format_)
 
 
 def _asked(

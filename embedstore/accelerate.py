@@ -8,9 +8,10 @@ of which some may not be entered from two threads at once. numba itself, a quart
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from threading import RLock
+from contextlib import contextmanager
+from threading import Lock, RLock
 from typing import Any, TypeVar, cast
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -78,4 +79,45 @@ def over_rows(kernel: Callable[[int, int], Any], n_rows: int, *, grain: int = 10
         return list(pool.map(kernel, edges[:-1], edges[1:]))
 
 
-__all__ = ["FAST_MATH", "n_threads", "njit", "over_rows"]
+class _BlasLimit:
+    """One thread for BLAS as long as somebody wants it.
+
+    The limit is the whole process's: were each to put back what it found, those that overlap would
+    leave it behind, or lift it while another still counts on it.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._n_wanting = Lock(), 0
+        self._limits: Any = None
+
+    def take(self) -> None:
+        """Set it, unless it is."""
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
+
+        with self._lock:
+            if self._n_wanting == 0:
+                self._limits = threadpool_limits(1, "blas")
+            self._n_wanting += 1
+
+    def leave(self) -> None:
+        """Lift it, unless others want it."""
+        with self._lock:
+            self._n_wanting -= 1
+            if self._n_wanting == 0:
+                self._limits.restore_original_limits()
+
+
+_BLAS_LIMIT = _BlasLimit()
+
+
+@contextmanager
+def blas_on_one_core() -> Iterator[None]:
+    """Keep BLAS to one thread in the whole process: for callers that bring threads of their own."""
+    _BLAS_LIMIT.take()
+    try:
+        yield
+    finally:
+        _BLAS_LIMIT.leave()
+
+
+__all__ = ["FAST_MATH", "blas_on_one_core", "n_threads", "njit", "over_rows"]

@@ -178,7 +178,9 @@ def _ours(found: Analysis) -> bool:
 
 
 def _json(found: Analysis, parameters: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return all parameters as JSON values, files by their bytes; None where one is no such value.
+    """Return all parameters as JSON values, files by their bytes; None where that cannot be.
+
+    Some value may be no JSON, or code of the user's own, which may lean on anything.
 
     A text that names a file, or several parted by commas, each perhaps with ``?KEY=VALUE`` behind
     it, is known by what they hold.
@@ -191,6 +193,8 @@ def _json(found: Analysis, parameters: Mapping[str, Any]) -> dict[str, Any] | No
         for path in (part.partition("?")[0] for part in value.split(","))
         if path and Path(path).is_file()
     }
+    if any(path.endswith(".py") for path in files):
+        return None
     try:
         json.dumps(asked, allow_nan=False)
     except (TypeError, ValueError):

@@ -54,7 +54,7 @@ def ambiguous(candidates: list[str], purpose: str, *, needed: bool = False) -> E
     without = "" if needed else f", or give --id-dataset {NONE}"
     return EmbedStoreError(
         f"{purpose} one in-distribution data set, and any of {', '.join(candidates)} could be it; "
-        f"name it with --id-dataset{without}"
+        f"name it with --id-dataset (in a metric: id_dataset=NAME){without}"
     )
 
 

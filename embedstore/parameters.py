@@ -22,6 +22,8 @@ def typed(parameter: inspect.Parameter, text: str) -> Any:
         If it is not of the parameter's type.
     """
     kind = parameter.annotation
+    if kind is inspect.Parameter.empty:  # a user's own, known by its default alone
+        kind = type(parameter.default)
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(a for a in get_args(kind) if a is not type(None))
     if get_origin(kind) is Literal:
@@ -31,6 +33,5 @@ def typed(parameter: inspect.Parameter, text: str) -> Any:
     try:
         return _SWITCHES[text.lower()] if kind is bool else kind(text) if callable(kind) else text
     except (KeyError, ValueError) as error:
-        raise EmbedStoreError(
-            f"{parameter.name}={text} is no {getattr(kind, '__name__', kind)}; mend that value"
-        ) from error
+        wanted = "true or false" if kind is bool else f"a value of type {kind.__name__}"
+        raise EmbedStoreError(f"{parameter.name}={text} cannot be; give {wanted}") from error

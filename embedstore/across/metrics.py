@@ -29,6 +29,8 @@ TRIALS = {
     "id_accuracy": "n_id",
     "recall": "n_queries",
 }
+#: What a column's value holds where it may mean several, beyond what the parameter understands.
+_SEVERAL = {"dataset": ",", "score": "*?["}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,8 @@ class Metric:
     def parameters(self) -> dict[str, Any]:
         """Return the keys that are the analysis's own parameters, each of its type.
 
-        The data sets that are asked for by their column are passed too, so that no other is read.
+        The data sets and scores that are asked for by their column are passed too, so that no other
+        is looked at.
 
         Raises
         ------
@@ -85,9 +88,10 @@ class Metric:
                 f"{self} lacks what the analysis {self.analysis!r} cannot do without; give "
                 f"{missing[0]}=..., or choose another analysis, such as accuracy"
             )
-        wanted = self.keys.get("dataset", "")
-        if "datasets" in known and wanted and "," not in wanted:
-            own.setdefault("datasets", wanted)
+        for key in ("dataset", "score"):
+            wanted = self.keys.get(key, "")
+            if f"{key}s" in known and wanted and not set(wanted) & set(_SEVERAL[key]):
+                own.setdefault(f"{key}s", wanted)
         return own
 
     def filters(self, frame: pl.DataFrame) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 from embedstore.detection.score import SCORES, Asked, Score
 from embedstore.errors import EmbedStoreError, UnknownNameError
 from embedstore.parameters import typed
+from embedstore.schema.detection import HYPERPARAMETERS, OOD
 from embedstore.user_code import import_file
 
 #: In place of a name: every score of ours.
@@ -81,4 +82,18 @@ def _in_file(path: Path) -> list[Score]:
             f"{path} marks no score; put @embedstore.detection.score(NAME) above a function that "
             "takes a subject and returns what scores a block"
         )
+    for score in found:
+        _check_columns(path, score)
     return found
+
+
+def _check_columns(path: Path, score: Score) -> None:
+    """Refuse hyper-parameters that would stand in a column of another meaning or type."""
+    for name, value in ((n, p.default) for n, p in score.parameters.items() if n in OOD):
+        kind = HYPERPARAMETERS[name].to_python() if name in HYPERPARAMETERS else None
+        widened = kind is float and type(value) is int
+        if kind is None or not (value is None or widened or type(value) is kind):
+            raise EmbedStoreError(
+                f"{path}: the hyper-parameter {name!r} of the score {score.name!r} has the name of "
+                "a column that holds something else; rename it"
+            )

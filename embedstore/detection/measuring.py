@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from embedstore.detection.score import Asked, Scorer, UndefinedScoreError
-from embedstore.detection.subject import Part, Subject
+from embedstore.detection.subject import Block, Part, Subject
 from embedstore.errors import EmbedStoreError
 from embedstore.store.outcomes import OutcomeRun, checked_table
 
@@ -60,6 +60,8 @@ def measure(subject: Subject, asked: Sequence[Asked], parts: Sequence[Part]) -> 
             scorers |= _fitted(subject, score, i, parts, measured)
     for part in parts:
         if not subject.known(part.dataset):
+            reason = _obstacle(subject, part.dataset)
+            measured.reasons |= {(place, part.dataset): reason for place in scorers}
             continue
         for n_rows in sorted({asked[place].score.block_rows for place in scorers}):
             alike = {i: s for i, s in scorers.items() if asked[i].score.block_rows == n_rows}
@@ -89,7 +91,9 @@ def _fitted(
 def _obstacle(subject: Subject, dataset: str) -> str:
     if subject.known(dataset):
         return ""
-    return f"neither embeddings nor logits of {dataset} are stored"
+    if subject.head_name is None:
+        return f"no embeddings of {dataset} are stored"
+    return f"neither embeddings nor logits of {dataset} are stored under head {subject.head_name!r}"
 
 
 def _stream(
@@ -102,7 +106,7 @@ def _stream(
         labels.append(block.labels)
         for place, scorer in list(scorers.items()):
             try:
-                parts[place].append(np.asarray(scorer(block), np.float64))
+                parts[place].append(_one_each(scorer(block), block))
             except UndefinedScoreError as error:
                 measured.reasons[place, part.dataset] = str(error)
                 parts[place].append(np.full(len(block), np.nan))
@@ -111,6 +115,17 @@ def _stream(
             together = np.concatenate(values) if values else np.zeros(0)
             known = np.concatenate(labels) if labels else np.zeros(0, np.int64)
             measured.scores[place, part.dataset] = Scores(together, known)
+
+
+def _one_each(values: Any, block: Block) -> F64:
+    """Return what a scorer, perhaps a user's own, says of a block: (B,)."""
+    found = np.asarray(values, np.float64)
+    if found.shape != (len(block),):
+        raise EmbedStoreError(
+            f"a score gave numbers of shape {found.shape} for {len(block)} samples; return one a "
+            "sample of the block"
+        )
+    return found
 
 
 def _from_outcomes(

@@ -129,6 +129,8 @@ def nnguide(subject: Subject, *, k: int | None = None, alpha: float | None = Non
     ------
     EmbedStoreError
         If the bank has fewer than k samples.
+    UndefinedScoreError
+        If its energies are not above 0 on average.
     """
     if alpha is not None and not 0 < alpha <= 1:
         raise EmbedStoreError(f"alpha={alpha} is not above 0 and up to 1; try alpha=0.01")
@@ -138,14 +140,20 @@ def nnguide(subject: Subject, *, k: int | None = None, alpha: float | None = Non
     check_k(k, n_bank)
     drawn = np.zeros(n_samples, np.bool_)
     drawn[np.random.default_rng(0).permutation(n_samples)[:n_bank]] = True
-    bank, start = [], 0
+    bank, start, total = [], 0, 0.0
     for block in subject.reference_blocks():
         chosen = drawn[start : start + len(block)]
         start += len(block)
         if not chosen.any():
             continue
         lengths = energy(block.logits[chosen])[:, None]
+        total += float(lengths.sum())
         bank.append(np.asarray(block.unit_embeddings[chosen] * lengths, np.float32))
+    if total <= 0:  # a bias as SigLIP's makes them so, and a product of two turns their order
+        raise UndefinedScoreError(
+            "the bank's energies are not above 0 on average: they are no measure of confidence to "
+            "multiply by"
+        )
     return Guided(np.concatenate(bank), k, n_bank / n_samples)
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from embedstore.detection.subject import Part
 from embedstore.errors import EmbedStoreError, UnknownNameError
@@ -44,31 +45,62 @@ class Sides:
     @property
     def reference_name(self) -> str:
         """What the table calls it."""
-        return self.reference or f"half of {self.id_dataset}, seed {self.seed}"
+        if not self.reference:
+            return f"half of {self.id_dataset}, seed {self.seed}"
+        part = "" if self._of_id_classes is None else f", classes of {self.id_dataset}"
+        return self.reference + part
 
     def fitted_to(self) -> Part:
-        """Return the samples that scores are fitted to."""
-        return Part(self.reference) if self.reference else Part(self.id_dataset, self._half)
+        """Return the samples that scores are fitted to.
 
-    def in_distribution(self, model: str, head: str | None, *, fitted: bool) -> Part:
-        """Return the ID samples to be scored: none that the head, or a fitted score, has seen."""
-        rows = np.ones(self.store.dataset(self.id_dataset).n_samples, np.bool_)
-        if fitted and not self.reference:
-            rows &= ~self._half
-        known = head is not None and head in self.store.heads(model)  # else outcomes alone
-        seen = load_fitted(self.store, model, str(head)) if known else None
-        if seen is not None:
-            record, samples = (
-                self.store.dataset(self.id_dataset),
-                self.store.samples(self.id_dataset),
-            )
-            rows &= ~seen_samples(seen, record, samples)
-        return Part(self.id_dataset, None if rows.all() else rows)
+        Of a reference that has classes besides the ID data set's, such as ImageNet's training set
+        for a subset of the classes, those that are of other classes are not in distribution.
+        """
+        if not self.reference:
+            return Part(self.id_dataset, self._half)
+        return Part(self.reference, self._of_id_classes)
 
-    def out_of_distribution(self, model: str) -> list[Part]:
-        """Return the OOD data sets of which a model has anything."""
+    def scored(self, model: str, head: str | None, *, fitted: bool) -> list[Part]:
+        """Return the samples to be scored: none that the head, or a fitted score, has seen.
+
+        ID ones first, then those of each OOD data set of which the model has anything.
+        """
         there = datasets_of(self.store.files, model)
-        return [Part(dataset) for dataset in self.ood if dataset in there]
+        datasets = [self.id_dataset, *(dataset for dataset in self.ood if dataset in there)]
+        known = head is not None and head in self.store.heads(model)  # else outcomes alone
+        by_head = load_fitted(self.store, model, str(head)) if known else None
+        had_a_say = [self._reference_samples] if fitted else []
+        had_a_say += [] if by_head is None else [by_head]
+        return [self._unseen(dataset, had_a_say) for dataset in datasets]
+
+    def _unseen(self, dataset: str, had_a_say: Sequence[pl.DataFrame]) -> Part:
+        if not had_a_say:
+            return Part(dataset)
+        record, samples = self.store.dataset(dataset), self.store.samples(dataset)
+        rows = np.ones(record.n_samples, np.bool_)
+        for fitted in had_a_say:
+            rows &= ~seen_samples(fitted, record, samples)
+        return Part(dataset, None if rows.all() else rows)
+
+    @cached_property
+    def _reference_samples(self) -> pl.DataFrame:
+        """Of the samples that scores are fitted to: data set's fingerprint, row, digest."""
+        part = self.fitted_to()
+        samples = self.store.samples(part.dataset).select("digest").with_row_index("row")
+        chosen = samples if part.rows is None else samples.filter(pl.Series(part.rows))
+        fingerprint = _fingerprint(self.store, part.dataset)
+        return chosen.with_columns(fingerprint=pl.lit(fingerprint))
+
+    @cached_property
+    def _of_id_classes(self) -> Bool | None:
+        """Which samples of the reference are of no class foreign to the ID data set; None: all."""
+        known = set(self.store.dataset(self.id_dataset).class_ids)
+        classes = self.store.dataset(self.reference).class_ids
+        foreign = [place for place, class_id in enumerate(classes) if class_id not in known]
+        if not foreign or len(foreign) == len(classes):  # named in another way
+            return None
+        labels = self.store.samples(self.reference)["label"].fill_null(-1).to_numpy()
+        return np.asarray(~np.isin(labels, foreign), np.bool_)
 
     @cached_property
     def _half(self) -> Bool:
@@ -144,6 +176,9 @@ def _out_of_distribution(
         chosen = [d for d in others if _is_apart(store, d, id_name)]
     else:
         chosen = [d for d in others if any(fnmatchcase(d, glob) for glob in globs)]
+        for glob in globs if chosen else ():
+            if not any(fnmatchcase(d, glob) for d in there):
+                raise UnknownNameError("OOD data set", glob, others)
         if id_name in globs:
             raise EmbedStoreError(
                 f"data set {id_name!r} is both in distribution and out of it; choose another with "

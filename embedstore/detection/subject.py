@@ -10,15 +10,16 @@ Dimensions: B samples of a block, C classes of the ID data set, D embedding.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import EmbedStoreError
+from embedstore.errors import EmbedStoreError, NonFiniteError
 from embedstore.heads.head import Head, unit
-from embedstore.heads.stored import load_head
+from embedstore.heads.stored import load_fitted, load_head
 from embedstore.kernels.half import widen
 from embedstore.labels import LabelSpace, label_space
 from embedstore.store import Store, layout
@@ -122,7 +123,7 @@ class Subject:
     @property
     def class_ids(self) -> tuple[str, ...]:
         """(C,) among which the head chooses, also where its outcomes alone were imported."""
-        if self.head_name in self.store.heads(self.model):
+        if self._stored_head:
             return self.space.class_ids
         return self.store.dataset(self.id_dataset).class_ids
 
@@ -156,8 +157,13 @@ class Subject:
 
     @property
     def zero_shot(self) -> bool:
-        """Whether weights and features are of unit length, so that their products are cosines."""
+        """Whether logits are of cosines with texts: all of unit length, and no picture had a say.
+
+        The mean pictures of classes are as long, but lie elsewhere than texts do.
+        """
         if not (self.head.normalize and self.linear):
+            return False
+        if load_fitted(self.store, self.model, self.head_name or "") is not None:
             return False
         return bool(np.allclose(np.linalg.norm(self.weights, axis=1), 1, atol=1e-4))
 
@@ -170,16 +176,48 @@ class Subject:
             yield from self._with_logits(part, labels.astype(np.int64), n_rows)
 
     def reference_blocks(self) -> Iterator[Block]:
-        """Yield the samples that scores are fitted to."""
-        assert self.reference is not None, "asked for by scores that need it alone"
-        return self.blocks(self.reference)
+        """Yield the samples that scores are fitted to, at least one.
+
+        Raises
+        ------
+        EmbedStoreError
+            If there is no reference: the score was not marked as in need of one.
+        UndefinedScoreError
+            If none of its samples could be read.
+        """
+        if self.reference is None:
+            raise EmbedStoreError(
+                "a score goes through the reference and does not say so, and would be given the "
+                "samples that it was fitted to; mark it with @score(NAME, 'reference')"
+            )
+        empty = True
+        for block in self.blocks(self.reference):
+            empty = False
+            yield block
+        if empty:
+            raise UndefinedScoreError(
+                f"no sample of the reference {self.reference.dataset!r} could be read"
+            )
+
+    def without_reference(self) -> Subject:
+        """Return the same for scores that are not fitted."""
+        alone = copy(self)  # with what is loaded of the head
+        alone.reference = None
+        return alone
 
     def known(self, dataset: str) -> bool:
-        """Whether embeddings or logits of a data set are stored."""
-        folders = [layout.images(self.model, dataset)]
-        if self.head_name is not None:
-            folders.append(layout.logits(self.model, dataset, self.head_name))
-        return any(map(self._has, folders))
+        """Whether embeddings of a data set are stored, or logits; of a native head, logits."""
+        if self.head_name is None:
+            return self._has(layout.images(self.model, dataset))
+        if not self._stored_head:  # outcomes alone: embeddings say nothing of it
+            return False
+        if self._has(layout.logits(self.model, dataset, self.head_name)):
+            return True
+        return not self.head.native and self._has(layout.images(self.model, dataset))
+
+    @cached_property
+    def _stored_head(self) -> bool:
+        return self.head_name in self.store.heads(self.model)
 
     def _embedded(self, part: Part, labels: I64, n_rows: int) -> Iterator[Block]:
         stored = self.store.embeddings(self.model, part.dataset)
@@ -196,7 +234,9 @@ class Subject:
             if kept.any():
                 bits = np.ascontiguousarray(half if kept.all() else half[kept]).view(np.uint16)
                 given = None if logits is None else logits[rows][kept]
-                yield Block(self, labels[rows][kept], widen(bits), given)
+                wide = widen(bits)
+                _check_finite(wide, start + np.flatnonzero(kept), part.dataset)
+                yield Block(self, labels[rows][kept], wide, given)
 
     def _with_logits(self, part: Part, labels: I64, n_rows: int) -> Iterator[Block]:
         stored = self.store.logits(self.model, part.dataset, self.head_name or "")
@@ -215,3 +255,22 @@ class Subject:
 
     def _has(self, folder: str) -> bool:
         return read_manifest(self.store.files, folder) is not None
+
+
+def _check_finite(embeddings: F32, rows: I64, dataset: str) -> None:
+    """Refuse NaN and infinity where no picture failed: some scores would go over them in silence.
+
+    Parameters
+    ----------
+    embeddings, rows
+        (B, D), and (B,) where they are in the data set.
+    dataset
+        Its name.
+    """
+    finite = np.isfinite(embeddings)
+    if not finite.all():
+        row = rows[np.argmin(finite.all(axis=1))]
+        raise NonFiniteError(
+            f"the embedding of row {row} of {dataset!r} holds NaN or infinity; encode or import "
+            "that data set again"
+        )

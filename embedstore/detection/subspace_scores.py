@@ -111,13 +111,18 @@ def vim(subject: Subject, *, dim: int | None = None) -> VirtualLogit:
     Raises
     ------
     UndefinedScoreError
-        As `residual`.
+        As `residual`, and if the mean largest logit is not above 0.
     """
     outside = residual(subject, dim=dim)
     largest = lengths = 0.0
     for block in subject.reference_blocks():
         largest += float(block.logits.max(axis=1).sum(dtype=np.float64))
         lengths += float(outside.lengths(block.features).sum())
+    if largest <= 0:  # a bias as SigLIP's makes them so, and alpha would count against ID samples
+        raise UndefinedScoreError(
+            "the reference's largest logits are not above 0 on average: they give the virtual "
+            "logit no scale"
+        )
     return VirtualLogit(outside, largest / lengths)
 
 

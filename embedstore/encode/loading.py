@@ -12,6 +12,7 @@ from embedstore.encode.device import Precision, provenance, resolve_device, reso
 from embedstore.encode.heap import keep_freed_memory
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import Options
+from embedstore.errors import require
 from embedstore.models.specs import local_paths
 from embedstore.store import Store
 from embedstore.store.contents import ModelRecord, save_model
@@ -48,6 +49,7 @@ def load_model(store: Store, name: str, spec: str, options: Options, progress: P
     IdentityError
         If the store knows a model of that name with another identity.
     """
+    require("torch", "encode")
     import torch
 
     from embedstore.models import load

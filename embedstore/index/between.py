@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 import numpy as np
 import numpy.typing as npt
 
+from embedstore.errors import EmbedStoreError
 from embedstore.index.building import load
 from embedstore.index.exact import Neighbours, check_k, others
 from embedstore.index.rows import gathered
@@ -78,19 +79,26 @@ def runs_between(
     ------
     UnknownNameError
         If there is no such reference.
-    StoreError
-        If there is no such index.
+    EmbedStoreError
+        If there is no such index, or no model has encoded both a data set and the reference.
     """
     if reference is not None:
         store.dataset(reference)
-    found = []
+    found, lacking = [], set()
     for model in (m for m in store.models if fnmatchcase(m, models)):
         encoded = committed(store.files, f"models/{model}/images")
         for dataset in (d for d in encoded if fnmatchcase(d, datasets)):
-            if reference is None or reference in encoded:
+            if reference is not None and reference not in encoded:
+                lacking.add(model)
+            else:
                 samples = Subject.open(store, model, dataset=dataset)
                 searched = Subject.open(store, model, dataset=reference or dataset)
                 found.append(Between(samples, _search(searched, search)))
+    if lacking and not found:  # an empty table would say that nothing was found there
+        raise EmbedStoreError(
+            f"none of these models has encoded the reference {reference!r}: "
+            f"{', '.join(sorted(lacking))}; encode it first, or choose another --reference"
+        )
     return found
 
 

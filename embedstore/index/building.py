@@ -30,6 +30,7 @@ from embedstore.index.rows import Floats, gathered, prepared
 from embedstore.index.subject import Subject
 from embedstore.store.indexes import FILE, IndexPlace, is_current
 from embedstore.store.manifest import (
+    MANIFEST,
     FileEntry,
     Manifest,
     map_checked,
@@ -85,9 +86,9 @@ def build(
     with suppress(DamagedError, FileNotFoundError):
         if is_current(files, place):
             return load(subject, chosen, metric), False
-    index, measured = _filled(subject, chosen, metric, advance)
-    if files.path(place.folder).is_dir():
+    if files.exists(f"{place.folder}/{MANIFEST}"):  # now: later it may be another builder's
         files.delete_folder(place.folder)
+    index, measured = _filled(subject, chosen, metric, advance)
     _keep(index, place, measured)
     return load(subject, chosen, metric), True
 

@@ -33,6 +33,8 @@ I64 = npt.NDArray[np.int64]
 #: recall@10 is .81 by codes of 64 bytes alone and .998 so (50,000 x 512).
 CANDIDATES = 4
 QUERY_ROWS = 1_024
+#: Of all queries that are answered at once: 128 MiB of float32 rows where D = 512.
+HELD_CANDIDATES = 2**16
 #: Queries from which on copying an index to a GPU pays.
 GPU_QUERIES = 1_024
 
@@ -77,9 +79,12 @@ class Index:
         searched = self._on_gpu() if len(queries) >= GPU_QUERIES else self.faiss
         rows = np.append(self.rows, -1)  # FAISS says -1 where it has none, and so do we
         parts = [(np.zeros((0, k), np.float32), np.zeros((0, k), np.int64))]
-        for start in range(0, len(queries), QUERY_ROWS):
-            part = prepared(queries[start : start + QUERY_ROWS], normalize=self.metric == "ip")
-            n_asked = min(k * CANDIDATES, len(rows) - 1) if self.kind == "ivfpq" else k
+        n_asked, step = k, QUERY_ROWS
+        if self.kind == "ivfpq":
+            n_asked = min(k * CANDIDATES, len(self.rows))
+            step = max(1, min(QUERY_ROWS, HELD_CANDIDATES // n_asked))
+        for start in range(0, len(queries), step):
+            part = prepared(queries[start : start + step], normalize=self.metric == "ip")
             scores, places = searched.search(part, n_asked)
             found = scores, rows[places]
             parts.append(self._by_embeddings(part, found[1], k) if self.kind == "ivfpq" else found)

@@ -15,7 +15,7 @@ from embedstore.heads.splits import hashed
 from embedstore.index.exact import Metric, Neighbours, nearest
 from embedstore.index.kinds import Size, apply_settings, ladder
 from embedstore.index.opened import Index
-from embedstore.index.rows import Floats
+from embedstore.index.rows import F32, Floats, prepared
 from embedstore.index.subject import Subject
 
 I64 = npt.NDArray[np.int64]
@@ -23,7 +23,8 @@ I64 = npt.NDArray[np.int64]
 AIM, K = 0.95, 10
 #: Queries: at most so many, and at most a tenth of the rows.
 N_QUERIES, SHARE = 1_000, 10
-#: By how much a neighbour may seem farther, rounding alone parting it from an equal one.
+#: By how much a neighbour may seem farther, rounding alone parting it from an equal one; of the
+#: query's squared length.
 SLACK = 1e-5
 
 
@@ -71,19 +72,23 @@ def tune(index: Index, queries: I64) -> Measured:
         return Measured(steps[-1], None, queries)
     k, unit = min(K, len(index.rows)), index.metric == "ip"
     embeddings = subject.embeddings[queries]
+    squares = np.square(prepared(embeddings, normalize=unit)).sum(axis=1)
     blocks = without(subject, queries)
     truth = nearest(embeddings, blocks, k, metric=index.metric, normalize=unit)
     for settings in steps:
         apply_settings(index.faiss, settings)
-        recall = recall_of(index.found(embeddings, k), truth, index.metric)
+        recall = recall_of(index.found(embeddings, k), truth, index.metric, squares)
         if recall >= AIM:
             break
     return Measured(settings, recall, queries)
 
 
-def recall_of(found: Neighbours, truth: Neighbours, metric: Metric) -> float:
-    """Return the share of what was found that is as near as the farthest true neighbour."""
+def recall_of(found: Neighbours, truth: Neighbours, metric: Metric, squares: F32) -> float:
+    """Return the share of what was found that is as near as the farthest true neighbour.
+
+    `squares`, (Q,), are the squared lengths of the queries, which scores are rounded by.
+    """
     edge = truth.scores[:, -1:]
-    slack = SLACK * np.maximum(np.abs(edge), 1)
+    slack = SLACK * np.maximum(np.abs(edge), squares[:, None])
     near = found.scores >= edge - slack if metric == "ip" else found.scores <= edge + slack
     return float((near & (found.rows >= 0)).mean())

@@ -31,7 +31,7 @@ class Result:
     ensemble: Ensemble
     split: Split
     measured: Measured
-    areas: tuple[Areas, ...]  # against each OOD data set
+    areas: tuple[Areas | None, ...]  # against each OOD data set; None where a side is empty
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,14 @@ class Sweep:
             inside = measure(weights, images, self.measurement)
             outside = [measure(weights, other, self.measurement) for other in self.outside]
             for i, ensemble in enumerate(group):
-                areas = (delong(inside[i].scores, other[i].scores) for other in outside)
+                areas = (_areas(inside[i], other[i]) for other in outside)
                 yield Result(ensemble, split, inside[i], tuple(areas))
+
+
+def _areas(inside: Measured, outside: Measured) -> Areas | None:
+    if not len(inside.scores) or not len(outside.scores):
+        return None
+    return delong(inside.scores, outside.scores)
 
 
 def _ensembles(texts: PromptTexts, parts: Sequence[str]) -> Iterator[Ensemble]:

@@ -18,7 +18,7 @@ from threading import Lock
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.accelerate import over_rows
+from embedstore.accelerate import blas_on_one_core, over_rows
 from embedstore.kernels.ranks import count_in_tile
 
 F32 = npt.NDArray[np.float32]
@@ -50,8 +50,6 @@ def count_pairs(pictures: F32, captions: F32, picture_of: I64) -> PairCounts:
     picture_of
         (M,) row of the picture that each caption belongs to, ascending.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
-
     tiles = _Tiles(pictures, captions, np.searchsorted(picture_of, np.arange(len(pictures) + 1)))
     n_captions = len(captions)
     own = np.empty(n_captions, np.float32)
@@ -72,7 +70,7 @@ def count_pairs(pictures: F32, captions: F32, picture_of: I64) -> PairCounts:
             with lock:
                 in_column[:, column : column + TILE[1]] += found
 
-    with threadpool_limits(1, "blas"):  # threads of BLAS would wait while ours count
+    with blas_on_one_core():  # threads of BLAS would wait while ours count
         over_rows(score, tiles.n_rows, grain=1)
         over_rows(count, tiles.n_rows, grain=1)
     return PairCounts(own, *in_row, *in_column)

@@ -19,7 +19,7 @@ DUPLICATES = MappingProxyType(
         "reference_id": pl.String,  # its nearest picture
         "cosine": pl.Float64,
         "margin": pl.Float64,  # cosine less that of the next picture; null if the 10 are copies
-        "same_digest": pl.Boolean,  # the same bytes
+        "same_digest": pl.Boolean,  # the same bytes; null where either's are not known
         "same_label": pl.Boolean,  # the same class id; null where either has no label
         "class_name": pl.String,
         "reference_class_name": pl.String,

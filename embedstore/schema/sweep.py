@@ -11,7 +11,7 @@ PROMPT_SWEEP = MappingProxyType(
     {
         "model": pl.String,
         "dataset": pl.String,
-        "part": pl.String,  # set, template, prefix or greedy; null where there is a note
+        "part": pl.String,  # set, template, prefix or greedy; null of a set that was not judged
         "set": pl.String,  # `openai-80`, `openai-80[12]`, `openai-80[:12]`, `openai-80[12,0,7]`
         "template": pl.String,  # the only one, or the one that came last
         "n_templates": pl.Int64,  # null where texts are of no template that all classes share
@@ -32,6 +32,6 @@ PROMPT_SWEEP = MappingProxyType(
         "classes": pl.String,  # class list
         "space": pl.String,  # label space
         "convention": pl.String,
-        "note": pl.String,  # why the text set could not be judged
+        "note": pl.String,  # why the text set could not be judged, or has no AUROC
     }
 )

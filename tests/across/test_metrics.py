@@ -75,9 +75,9 @@ def test_keys_that_are_parameters_have_their_type(text, parameters):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("calibration.ece?n_bins=ten", "n_bins=ten is no int"),
+        ("calibration.ece?n_bins=ten", "n_bins=ten cannot be; give a value of type int"),
         ("calibration.ece?binning=equal", "unknown binning 'equal'; choose one of: equal-mass, eq"),
-        ("residuals.residual?x=a&y=b&others=maybe", "others=maybe is no bool"),
+        ("residuals.residual?x=a&y=b&others=maybe", "others=maybe cannot be; give true or false"),
         ("compare.difference?first=a", r"lacks what .* 'compare' .* give second=\.\.\., or choose"),
         ("calib.ece", "unknown analysis 'calib'; choose one of: accuracy, "),
     ],

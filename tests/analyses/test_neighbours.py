@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 
 import numpy as np
 import polars as pl
@@ -102,6 +103,40 @@ def test_within_a_data_set_a_pair_stands_once_and_none_is_its_own_neighbour(tmp_
     names = [{3, 40}, {7, 8}, {7, 9}]  # 8 is nearest to 7, of equal ones the lower row
     assert pairs == {frozenset(f"data-{i:06d}" for i in pair) for pair in names}
     assert found.height == 3
+
+
+def test_bytes_that_are_not_known_are_no_copies(tmp_path):
+    """Imported samples have no digests."""
+    x = noise(3, 40)
+    given = {"train": Given(x, digests=[""] * 40), "test": Given(x[:5], digests=[""] * 5)}
+    store = given_store(tmp_path / "s", given)
+    found = analysis.run("duplicates", store, datasets="test", reference="train")
+    assert found.height == 5
+    assert found["same_digest"].is_null().all()
+    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    following = np.sort(unit[:5] @ unit.T, axis=1)[:, -2]
+    np.testing.assert_allclose(found.sort("sample_id")["margin"], 1 - following, atol=2e-3)
+
+
+def test_copies_are_found_at_a_cosine_of_1_in_the_order_of_their_samples(tmp_path):
+    """Rounding puts the cosine of equal embeddings just above 1, or just below."""
+    x = noise(3, 200)
+    store = given_store(tmp_path / "s", {"train": Given(x), "test": Given(x)})
+    words = {"datasets": "test", "reference": "train", "threshold": 1.0}
+    assert analysis.run("duplicates", store, **words).height == 200
+    x = np.tile(noise(4, 1), (200, 1))
+    store = given_store(tmp_path / "t", {"train": Given(x), "test": Given(x)})
+    assert analysis.run("duplicates", store, **words)["sample_id"].is_sorted()
+
+
+@pytest.mark.parametrize("name", ["duplicates", "suspects"])
+def test_a_reference_that_no_model_has_encoded_is_no_empty_table(leaky, name):
+    given = {"elsewhere": Given(noise(5, 20), [0] * 20, ("cat",))}
+    given_store(leaky.files.root, given, model="other")
+    with pytest.raises(EmbedStoreError, match="encoded the reference 'elsewhere': model; encode"):
+        analysis.run(name, leaky, models="model", datasets="test", reference="elsewhere")
+    both = analysis.run(name, leaky, datasets="*", reference="elsewhere")  # `other` has
+    assert set(both["model"]) <= {"other"}
 
 
 def test_an_index_finds_the_same_duplicates(leaky):
@@ -207,6 +242,18 @@ def test_a_trusted_reference_judges_classes_by_their_ids(mislabelled):
     assert analysis.run("suspects", mislabelled, datasets="bare").is_empty()
     with pytest.raises(EmbedStoreError, match="k = 30 .* choose a k from 1 to 29"):
         analysis.run("suspects", mislabelled, datasets="fresh", k=30)
+
+
+def test_the_votes_of_many_neighbours_are_counted_few_samples_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("embedstore.index.rows.GATHERED_BYTES", 2**20)
+    labels = [i % 4 for i in range(700)]
+    store = given_store(tmp_path / "s", {"data": Given(noise(10, 700), labels, tuple("abcd"))})
+    analysis.run("suspects", store, k=600)  # what is loaded once
+    tracemalloc.start()
+    analysis.run("suspects", store, k=600, refresh=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 * 2**20  # 700 x 600 x 600 comparisons are 240 MiB
 
 
 def test_the_command(mislabelled):

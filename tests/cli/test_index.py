@@ -135,6 +135,7 @@ def test_removing(call, store):
         (("--model", "a", "--sample", "FIRST"), "name what to search: a data set (--data)"),
         (("--model", "x", "--data", "d", "--sample", "FIRST"), "unknown model 'x'"),
         ((*ON, "--text", "a cat"), "model 'a' has no text tower; search with a picture"),
+        ((*ON, "--text", "a cat", "-k", "199"), "k = 199 neighbours of 198 rows"),
         ((*ON, "--image", "nowhere.jpg"), "cannot read nowhere.jpg: No such file"),
     ],
 )

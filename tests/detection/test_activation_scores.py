@@ -17,6 +17,7 @@ from embedstore.errors import EmbedStoreError, UnknownNameError
 from embedstore.heads.head import Cache, Head, unit
 
 NAMES = ("react", "ash", "scale", "dice")
+DEFAULTS = {"react": 90, "ash": 90, "scale": 85, "dice": 70}  # the papers', on ImageNet
 CASES = [
     ("react", {}),
     ("react", {"percentile": 35.5}),
@@ -38,7 +39,7 @@ def rounding(energies):
 
 def naive(name, queries, reference, weights, bias, percentile=None, variant="s"):
     """The papers' definitions, one sample at a time."""
-    percentile = percentile or (85 if name == "scale" else 90)
+    percentile = percentile or DEFAULTS[name]
     if name == "react":
         queries = np.minimum(queries, np.percentile(reference, percentile))
     if name == "dice":
@@ -79,7 +80,7 @@ def test_pytorch_ood_agrees(make, scores, embeddings, plain, head, name, given):
 
     queries, reference = embeddings(1, 50, positive=True), embeddings(2, 80, positive=True)
     weights, bias = (torch.tensor(values) for values in plain(head))
-    share = given.get("percentile", 85 if name == "scale" else 90) / 100
+    share = given.get("percentile", DEFAULTS[name]) / 100
 
     def last_layer(maps):
         return maps.flatten(1) @ weights.T + bias

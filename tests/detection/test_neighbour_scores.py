@@ -151,6 +151,13 @@ def test_under_a_zero_shot_head(make, scores, embeddings, plain, head):
     np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
 
 
+def test_energies_below_zero_guide_nothing(make, scores, embeddings, head):
+    """As SigLIP's: the product of two is the larger the less a sample looks like a class."""
+    shifted = replace(head, bias=np.full(7, -50, np.float32), normalize=True)
+    with pytest.raises(UndefinedScoreError, match="energies are not above 0 on average"):
+        scores(make(embeddings(1, 9), embeddings(2, 80), under=shifted), "nnguide")
+
+
 @pytest.mark.parametrize("name", ["knn", "nnguide"])
 @pytest.mark.parametrize("k", [0, 81])
 def test_more_neighbours_than_samples_are_refused(make, scores, embeddings, name, k):

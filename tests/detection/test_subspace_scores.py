@@ -107,6 +107,15 @@ def test_constant_embeddings_leave_no_residual(make, scores, embeddings, name):
         scores(subject, name)
 
 
+def test_logits_below_zero_give_the_virtual_one_no_scale(make, scores, embeddings, head):
+    """As SigLIP's: alpha would be negative, and what lies outside would count as ID."""
+    shifted = replace(head, bias=np.full(7, -50, np.float32), normalize=True)
+    subject = make(embeddings(1, 9), embeddings(2, 80), under=shifted)
+    with pytest.raises(UndefinedScoreError, match="largest logits are not above 0 on average"):
+        scores(subject, "vim")
+    assert np.isfinite(scores(subject, "residual")).all()
+
+
 @pytest.mark.parametrize("name", ["residual", "vim"])
 def test_a_native_head_has_neither(make, scores, embeddings, name):
     native = Head(tuple(f"class-{i}" for i in range(5)), None)

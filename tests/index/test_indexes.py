@@ -10,11 +10,12 @@ import pytest
 
 from embedstore import Store
 from embedstore.errors import DamagedError, EmbedStoreError, MissingExtraError, StoreError
-from embedstore.index import kinds, library
+from embedstore.index import building, kinds, library
 from embedstore.index.building import build, load, place_of
 from embedstore.index.catalogue import indexes_table, planned, removable_indexes, remove_indexes
 from embedstore.index.exact import nearest
 from embedstore.index.kinds import KINDS, Size, choose
+from embedstore.index.opened import Index
 from embedstore.index.recall import sampled
 from embedstore.index.searching import search_over
 from embedstore.index.subject import Subject
@@ -96,6 +97,17 @@ def test_recall_is_of_queries_that_the_index_did_not_hold(subject, kind):
     pairs = zip(kept, expected.rows, strict=True)
     recall = np.mean([len(set(k) & set(e)) / 10 for k, e in pairs])
     assert index.facts["recall_at_10"] == pytest.approx(recall, abs=0.03)
+
+
+@pytest.mark.parametrize("scale", [1, 2e-3])
+def test_recall_is_that_of_embeddings_of_any_length(tmp_path, scale):
+    random = np.random.default_rng(0)
+    rows, queries = (scale * random.normal(size=(n, 32)).astype(np.float32) for n in (4_000, 300))
+    store = given_store(tmp_path / "s", {"data": Given(rows)})
+    subject = Subject.open(store, "model", dataset="data")
+    index, _ = build(subject, kind="ivf", metric="l2")
+    found, expected = index.nearest(queries, 10), truth(subject, queries, 10, "l2")
+    assert index.facts["recall_at_10"] == pytest.approx(share_found(found, expected), abs=0.03)
 
 
 def test_a_sample_is_the_same_whatever_else_there_is(tmp_path, subject):
@@ -339,6 +351,38 @@ def test_what_a_killed_builder_left_is_swept(subject):
     assert [(p.file, p.state) for p in verify(files)] == [(f"{folder}/{FILE}", "leftover")]
     _, made = build(subject, kind="hnsw")
     assert (made, verify(files)) == (True, [])
+
+
+def test_of_builders_that_race_the_first_ones_index_stays(subject, monkeypatch):
+    place, filled, first = place_of(subject, "hnsw", "ip"), building._filled, []
+
+    def while_another_builds(*arguments):
+        monkeypatch.setattr(building, "_filled", filled)
+        build(subject, kind="hnsw")
+        first.append(subject.store.files.path(f"{place.folder}/{FILE}").stat())
+        return filled(*arguments)
+
+    monkeypatch.setattr(building, "_filled", while_another_builds)
+    build(subject, kind="hnsw")
+    there = subject.store.files.path(f"{place.folder}/{FILE}").stat()
+    assert (there.st_ino, there.st_mtime_ns) == (first[0].st_ino, first[0].st_mtime_ns)
+    assert verify(subject.store.files) == []
+
+
+def test_candidates_of_ivfpq_are_held_few_queries_at_a_time(subject, queries, monkeypatch):
+    index, _ = build(subject, kind="ivfpq")
+    expected = index.nearest(queries, 100)
+    asked, by_embeddings = [], Index._by_embeddings
+
+    def noted(self, part, candidates, k):
+        asked.append(candidates.size)
+        return by_embeddings(self, part, candidates, k)
+
+    monkeypatch.setattr(Index, "_by_embeddings", noted)
+    monkeypatch.setattr("embedstore.index.opened.HELD_CANDIDATES", 10_000)
+    found = index.nearest(queries, 100)
+    assert (max(asked), len(asked)) == (10_000, 16)
+    np.testing.assert_array_equal(found.rows, expected.rows)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="lists no mapped files")

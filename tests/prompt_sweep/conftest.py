@@ -12,7 +12,7 @@ from embedstore.heads.applying import apply_head
 from embedstore.store import layout
 from embedstore.store.datasets import DatasetRecord, fingerprint, save_dataset
 from embedstore.store.plans import Plan
-from embedstore.store.runs import BlockRun
+from embedstore.store.runs import BlockRun, Failure
 from embedstore.store.shards import lay_out
 from embedstore.store.tables import table
 from embedstore.testing.simulate.samples import numbered
@@ -66,7 +66,7 @@ def store(tmp_path) -> Store:
 
 @pytest.fixture
 def add_images() -> AddImages:
-    """Put a data set of given embeddings, (N, D), and labels, (N,), into a store."""
+    """Put a data set of given embeddings, (N, D), NaN where a picture failed, into a store."""
 
     def put(store: Store, name: str, embeddings, labels=None, ids=(), spaces=()) -> None:
         n = len(embeddings)
@@ -84,7 +84,10 @@ def add_images() -> AddImages:
         run = BlockRun.start(store.files, layout.images("m", name), plan)
         for block in run.missing():
             start, stop = plan.rows(block)
-            run.commit(block, {"embeddings": embeddings[start:stop].astype(np.float16)})
+            rows = embeddings[start:stop].astype(np.float16)
+            failed = start + np.flatnonzero(np.isnan(rows).any(axis=1))
+            failures = [Failure(int(row), "decode", "truncated") for row in failed]
+            run.commit(block, {"embeddings": rows}, failures=failures)
         run.finish(inputs)
 
     return put

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from embedstore.errors import NonFiniteError
 from embedstore.heads import Head, unit
 from embedstore.kernels.bins import in_bins
 from embedstore.kernels.outcomes import outcomes
+from embedstore.labels import LabelSpace
 from embedstore.prompt_sweep import measuring
 from embedstore.prompt_sweep.images import Images, labelled_images, readable_images
 from embedstore.prompt_sweep.measuring import Measurement, in_groups, measure
@@ -62,6 +65,23 @@ def test_samples_may_come_in_any_order(images, weights):
     ):
         np.testing.assert_allclose(found.sums, one.sums, rtol=1e-5, atol=1e-9)
         np.testing.assert_allclose(found.scores, one.scores[order], rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["max", "mean"])
+def test_mcm_over_classes_of_several_members_is_of_plain_cosines(images, weights, reduction):
+    offsets = np.array([0, 2, 5])
+    space = LabelSpace("pair", ("a", "b"), np.arange(N_CLASSES), offsets, reduction)
+    images = replace(images, labels=images.labels % 2)
+    asked = Measurement(SCALE, 15, "mcm", space)
+    cosines = images.block(0, len(images)).astype(np.float64) @ weights[0].T
+    of = {"max": np.maximum.reduceat, "mean": np.add.reduceat}[reduction]
+    powers = of(np.exp(cosines), offsets[:2], axis=1)
+    powers /= np.diff(offsets) if reduction == "mean" else 1
+    found, unscored = (
+        measure(weights[:1], images, a)[0] for a in (asked, replace(asked, score=None))
+    )
+    np.testing.assert_allclose(found.scores, powers.max(axis=1) / powers.sum(axis=1), atol=1e-6)
+    np.testing.assert_array_equal(found.sums, unscored.sums)
 
 
 def test_without_a_score_none_is_kept(images, weights):

@@ -250,6 +250,21 @@ def test_constant_scores_are_worth_a_half(store, add_images):
     assert row["top1_accuracy"] == 0.2
 
 
+@pytest.mark.parametrize("empty", ["id", "ood"])
+def test_a_side_without_a_picture_ends_no_table(store, add_images, empty):
+    unlabelled = [None] * 6 if empty == "id" else np.arange(6) % N_CLASSES
+    add_images(store, "inside", drawn(6, 8), unlabelled, IDS)
+    add_images(store, "lost", np.full((4, 8), np.nan))
+    ood = "ood" if empty == "id" else "lost"
+    table = sweep(store, datasets="id,inside", texts="four", parts="sets", ood=ood)
+    rows = table.filter(dataset="inside" if empty == "id" else "id").to_dicts()
+    assert [(row["auroc"], row["auroc_low"], row["note"]) for row in rows] == [
+        (None, None, "no AUROC: one side has no picture that counts")
+    ]
+    assert (rows[0]["n_samples"], rows[0]["n_ood"]) == ((0, 597) if empty == "id" else (597, 0))
+    assert table.height == 2
+
+
 def test_a_text_set_that_lacks_classes_has_a_note(store):
     add_prompts(store, "m", "few", IDS[:3], drawn(3, 4), range(3))
     table = sweep(store, texts="few,four", parts="sets")
