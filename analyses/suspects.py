@@ -80,7 +80,7 @@ def suspects(
 
     Examples
     --------
-    $ embedstore analyze suspects clip.store --datasets pets -k 10
+    $ embedstore analyze suspects clip.store --datasets pets --k 10
     """
     runs = runs_between(store, models, datasets, reference, search)
     labelled = [run for run in runs if store.dataset(run.samples.name).class_ids]

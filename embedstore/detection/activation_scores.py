@@ -216,7 +216,14 @@ def sharpening(x: F32, pruned: F32) -> F32:
     """Exponential of the sum before over the sum after, 1 if that is zero: (B, D) twice -> (B,)."""
     before, after = (values.sum(axis=1, dtype=np.float64) for values in (x, pruned))
     ratio = np.divide(before, after, out=np.zeros_like(before), where=after > 0)
-    return np.asarray(np.exp(ratio), np.float32)
+    with np.errstate(over="ignore"):
+        factor: F32 = np.exp(ratio).astype(np.float32)
+    if not np.isfinite(factor).all():
+        raise UndefinedScoreError(
+            f"activations are multiplied by exp({ratio.max():.3g}), beyond what float32 holds; "
+            "choose a lower percentile"
+        )
+    return factor
 
 
 def _plain_head(subject: Subject) -> LinearHead:

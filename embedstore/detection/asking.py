@@ -44,7 +44,7 @@ def asked_scores(text: str) -> list[Asked]:
     """
     own = own_scores()
     asked: list[Asked] = []
-    for part in (p.strip() for p in text.split(",")):
+    for part in (p.strip() for p in text.removesuffix(",").split(",")):
         name, _, query = part.partition("?")
         if name == ALL:
             found = list(own.values())
@@ -67,6 +67,11 @@ def _given(score: Score, query: str) -> dict[str, Any]:
             raise EmbedStoreError(
                 f"{score.name}?{query} is no score; write NAME?KEY=VALUE&..., such as knn?k=10"
             )
+        if not known:
+            raise EmbedStoreError(
+                f"the score {score.name!r} has no hyper-parameter, and {key!r} is asked for; leave "
+                "it out (one of your own function's stands after *)"
+            )
         if key not in known:
             raise UnknownNameError(f"hyper-parameter of the score {score.name!r}", key, known)
         given[key] = typed(known[key], value)
@@ -80,7 +85,7 @@ def _in_file(path: Path) -> list[Score]:
     if not found:
         raise EmbedStoreError(
             f"{path} marks no score; put @embedstore.detection.score(NAME) above a function that "
-            "takes a subject and returns what scores a block"
+            'takes a subject and returns what scores a block (@score(NAME, "head") to read logits)'
         )
     for score in found:
         _check_columns(path, score)

@@ -73,8 +73,16 @@ class Asked:
         ------
         UndefinedScoreError
             If it means nothing there.
+        EmbedStoreError
+            If a user's function returns no function.
         """
-        return self.score.function(subject, **self.hyperparameters)
+        scorer = self.score.function(subject, **self.hyperparameters)
+        if not callable(scorer):
+            raise EmbedStoreError(
+                f"the score {self.score.name!r} returns {type(scorer).__name__}; return a function "
+                "that takes a block and gives a number for each of its samples"
+            )
+        return scorer
 
 
 SCORES: dict[str, Score] = {}

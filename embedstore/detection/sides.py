@@ -179,6 +179,11 @@ def _out_of_distribution(
         for glob in globs if chosen else ():
             if not any(fnmatchcase(d, glob) for d in there):
                 raise UnknownNameError("OOD data set", glob, others)
+        if reference in globs:
+            raise EmbedStoreError(
+                f"data set {reference!r} is both the reference and out of distribution; choose "
+                "another with --ood or --reference"
+            )
         if id_name in globs:
             raise EmbedStoreError(
                 f"data set {id_name!r} is both in distribution and out of it; choose another with "

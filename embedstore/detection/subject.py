@@ -110,7 +110,7 @@ class Subject:
         """The head, over all of its classes."""
         if self.head_name is None:
             raise EmbedStoreError(
-                f"model {self.model!r} has no head; make one: embedstore head fit"
+                'a score that reads a head says so, and has a row for each: @score(NAME, "head")'
             )
         return load_head(self.store, self.model, self.head_name)
 

@@ -206,3 +206,36 @@ def test_the_command_prints_json(store):
     assert result.exit_code == 0, result.output
     rows = json.loads(result.stdout)
     assert {row["score"] for row in rows} == {"msp", "max-logit", "energy", "mcm"}
+
+
+def written(tmp_path, name, body):
+    path = tmp_path / f"{name}.py"
+    head = "from embedstore.detection import score\n\n"
+    path.write_text(f"{head}@score({name!r})\n{body}\n", "utf-8")
+    return path
+
+
+WRONG = {
+    "no-head": ("(subject):\n    return lambda b: b.logits.max(1)", "", 'score.NAME, "head"'),
+    "nothing": ("(subject):\n    pass", "", "'nothing' returns NoneType; return a function"),
+    "bare": ("(subject, t=1.0):\n    return len", "?t=2", "one of your own function's stands"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_with_a_users_score_is_said(store, tmp_path, name):
+    body, query, message = WRONG[name]
+    path = written(tmp_path, name, f"def f{body}")
+    with pytest.raises(EmbedStoreError, match=message):
+        run(store, scores=f"{path}{query}")
+
+
+def test_a_users_hyperparameter_may_be_known_by_its_default(store, tmp_path):
+    body = "def f(subject, *, weight=1.0):\n    return lambda b: weight * b.embeddings[:, 0]"
+    found = run(store, scores=f"{written(tmp_path, 'weighted', body)}?weight=-1")
+    assert found["weight"].to_list() == [-1.0]
+
+
+def test_the_reference_is_not_out_of_distribution(store):
+    with pytest.raises(EmbedStoreError, match="both the reference and out of distribution"):
+        run(store, scores="knn", reference=FAR)
