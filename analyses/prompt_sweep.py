@@ -32,6 +32,7 @@ from embedstore.store import Store
 from embedstore.store.contents import TextsRecord, committed
 
 PARTS = ("sets", "templates", "prefixes", "greedy")
+EVERY = "*"
 Row = dict[str, Any]
 
 
@@ -41,7 +42,7 @@ def prompt_sweep(
     *,
     models: str = "*",
     datasets: str = "*",
-    texts: str = "*",
+    texts: str = EVERY,
     parts: str = ",".join(PARTS),
     ood: str | None = None,
     score: Score = "mcm",
@@ -79,8 +80,8 @@ def prompt_sweep(
     Returns
     -------
     pl.DataFrame
-        Columns of `schema.sweep.PROMPT_SWEEP`; a text set that does not name all classes of a data
-        set has one row, whose `note` says so.
+        Columns of `schema.sweep.PROMPT_SWEEP`; a text set that `texts` asks for and that does not
+        name all classes of a data set has one row, whose `note` says so.
 
     Raises
     ------
@@ -112,6 +113,8 @@ def prompt_sweep(
             rows += [said | _names(sets[n]) | {"note": why} for n, why in left_out.items()]
     if not any("part" in row for row in rows):
         raise _nothing(rows, datasets, parts if swept else "")
+    if texts == EVERY:  # then a set that belongs to other data sets is no news
+        rows = [row for row in rows if "part" in row]
     convention = (
         "unit texts, mean, unit; own logit scale; cut to the space before the softmax; "
         f"ece: {n_bins} bins (lo, hi]; auroc: labelled against OOD, higher is ID; "

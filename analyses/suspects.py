@@ -112,7 +112,7 @@ def _labels(run: Between) -> tuple[I64, I64]:
     if not classes:
         raise DatasetError(
             f"data set {reference!r} has no labels that could contradict any; choose another "
-            "--reference, or bring some in: embedstore import labels"
+            "--reference, or bring it in with labels: embedstore import samples --label COLUMN"
         )
     numbers = {class_id: i for i, class_id in enumerate(classes)}
     ids = pl.Series(store.dataset(run.samples.name).class_ids, dtype=pl.String)

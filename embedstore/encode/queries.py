@@ -16,7 +16,13 @@ from embedstore.encode.device import Forward
 from embedstore.encode.loading import Loaded
 from embedstore.encode.progress import Progress
 from embedstore.encode.stored_model import StoredModel
-from embedstore.errors import DatasetError, ModelError, NonFiniteError, PictureError
+from embedstore.errors import (
+    DatasetError,
+    EmbedStoreError,
+    ModelError,
+    NonFiniteError,
+    PictureError,
+)
 from embedstore.models.texts import embed_all_texts
 from embedstore.store import Store
 
@@ -47,6 +53,8 @@ def embed_queries(
 
     Raises
     ------
+    EmbedStoreError
+        If a text is empty.
     ModelError
         If the model cannot be loaded, or has no text tower and is given a text.
     IdentityError
@@ -62,6 +70,8 @@ def embed_queries(
         raise ModelError(
             f"model {model!r} has no text tower; search with a picture, or choose another model"
         )
+    if not all(text.strip() for text in texts):
+        raise EmbedStoreError("a text to search with is empty; say what the picture should show")
     read = [_read(path) for path in images]  # a wrong path is known before the model is loaded
     loaded = StoredModel(store, model, "auto", progress).loaded
     embeddings = [embed_all_texts(loaded.model, texts)] if texts else []

@@ -44,7 +44,9 @@ class Subject:
             If neither or both are named, or the model has not encoded it.
         """
         if (dataset is None) == (texts is None):
-            raise EmbedStoreError("name what to search: a data set (--data) or texts (--texts)")
+            raise EmbedStoreError(
+                "name one thing to search: a data set (--data) or texts (--texts)"
+            )
         part: Part = "images" if texts is None else "texts"
         name = str(dataset or texts)
         if part == "images":

@@ -13,6 +13,7 @@ PROMPT_SWEEP = MappingProxyType(
         "dataset": pl.String,
         "part": pl.String,  # set, template, prefix or greedy; null of a set that was not judged
         "set": pl.String,  # `openai-80`, `openai-80[12]`, `openai-80[:12]`, `openai-80[12,0,7]`
+        "classes": pl.String,  # class list: the names that stand in the texts
         "template": pl.String,  # the only one, or the one that came last
         "n_templates": pl.Int64,  # null where texts are of no template that all classes share
         "split": pl.String,  # all, or the half that templates were select-ed on, or held-out of it
@@ -29,7 +30,6 @@ PROMPT_SWEEP = MappingProxyType(
         "n_ood": pl.Int64,
         "score": pl.String,  # mcm, msp, energy or max-logit
         "texts": pl.String,  # text set, as the store calls it
-        "classes": pl.String,  # class list
         "space": pl.String,  # label space
         "convention": pl.String,
         "note": pl.String,  # why the text set could not be judged, or has no AUROC

@@ -132,7 +132,7 @@ def test_removing(call, store):
         ((*ON, "--sample", "FAILED"), "failed, so that it has no embedding; choose another"),
         ((*ON, "--sample", "FIRST", "-k", "198"), "k = 198 neighbours of 197 rows"),
         ((*ON, "--sample", "FIRST", "--kind", "hnsw"), "build it with: embedstore index build"),
-        (("--model", "a", "--sample", "FIRST"), "name what to search: a data set (--data)"),
+        (("--model", "a", "--sample", "FIRST"), "name one thing to search: a data set"),
         (("--model", "x", "--data", "d", "--sample", "FIRST"), "unknown model 'x'"),
         ((*ON, "--text", "a cat"), "model 'a' has no text tower; search with a picture"),
         ((*ON, "--text", "a cat", "-k", "199"), "k = 199 neighbours of 198 rows"),

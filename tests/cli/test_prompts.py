@@ -50,8 +50,12 @@ def test_sets_and_forms_are_listed_and_what_is_listed_can_be_used(call):
 
 
 def test_a_set_over_the_classes_of_the_stores_data(call, store):
-    said = call(*ENCODE, "--model", "vit", "--set", "photo", "--file", "cupl.json")
-    assert (said.exit_code, said.stdout) == (0, "")
+    words = ("--set", "photo", "--file", "cupl.json", "--format", "json")
+    said = call(*ENCODE, "--model", "vit", *words)
+    assert [(r["texts"], r["n_encoded"]) for r in json.loads(said.stdout)] == [
+        ("photo--d", 2),
+        ("cupl--d", 3),
+    ]
     lines = said.stderr.splitlines()
     assert lines[0].startswith("loading open_clip:")
     assert lines[1].startswith("vit: loaded in ")

@@ -193,7 +193,7 @@ def test_a_text_set_is_searched_too(store, queries):
     expected = nearest(queries, [rows], 5, normalize=True)
     assert share_found(index.nearest(queries, 5), expected) > 0.99
     assert indexes_table(store)["part"].to_list() == ["texts"]
-    with pytest.raises(EmbedStoreError, match="name what to search"):
+    with pytest.raises(EmbedStoreError, match="name one thing to search"):
         Subject.open(store, "model", texts=name, dataset="data")
 
 
