@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from pathlib import Path
+from textwrap import dedent
 
 import numpy as np
 import polars as pl
@@ -22,6 +25,7 @@ from embedstore.testing.simulate import add_out_of_distribution, simulate_store
 from embedstore.testing.stores import random_store
 
 ID, FAR = "data", "far"
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -239,3 +243,13 @@ def test_a_users_hyperparameter_may_be_known_by_its_default(store, tmp_path):
 def test_the_reference_is_not_out_of_distribution(store):
     with pytest.raises(EmbedStoreError, match="both the reference and out of distribution"):
         run(store, scores="knn", reference=FAR)
+
+
+def test_the_readmes_score_runs(store, tmp_path):
+    (code,) = re.findall(r"( *# mine.py:.*?)\n *```", README, re.DOTALL)
+    path = tmp_path / "mine.py"
+    path.write_text(dedent(code), "utf-8")
+    found = run(store, scores=f"{path}?power=3")
+    assert found["power"].to_list() == [3.0]
+    expected = areas(*((logits_of(store, d) ** 3).sum(axis=1) for d in (ID, FAR)))
+    assert found["auroc"].item() == pytest.approx(expected[0], abs=5e-4)
