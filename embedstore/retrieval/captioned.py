@@ -20,6 +20,7 @@ from embedstore.errors import DatasetError, EmbedStoreError, NonFiniteError, Unk
 from embedstore.heads.head import unit
 from embedstore.store import Store
 from embedstore.store.arrays import StoredArray
+from embedstore.store.captions import caption_set
 from embedstore.store.contents import committed
 
 F32 = npt.NDArray[np.float32]
@@ -34,6 +35,32 @@ class CaptionRun(NamedTuple):
     model: str
     dataset: str
     texts: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Which rows of a data set and its captions count, captions in the order of their pictures."""
+
+    run: CaptionRun
+    stored_pictures: StoredArray  # all of the data set, D columns
+    stored_captions: StoredArray  # all of the text set, D columns
+    picture_rows: I64  # (N,) of `stored_pictures`, ascending
+    caption_rows: I64  # (M,) of `stored_captions`
+    first_rows: I64  # (M,) of the first caption of the same text
+    picture_of: I64  # (M,) number of the picture, from 0, ascending
+    text_of: I64  # (M,) number of the text, from 0: equal texts have one
+    n_pictures_left_out: int  # that could not be read, or have no caption
+    n_captions_left_out: int  # empty, or of pictures that could not be read
+
+    def pictures(self, numbers: I64) -> F32:
+        """Return the embeddings of some pictures, of unit length: (n,) -> (n, D)."""
+        what = f"picture {{}} of {self.run.dataset!r} by {self.run.model!r}"
+        return _unit_rows(self.stored_pictures, self.picture_rows[numbers], what)
+
+    def captions(self, numbers: I64) -> F32:
+        """Return those of some captions, each that of the first equal text: (n,) -> (n, D)."""
+        what = f"text {{}} of {self.run.texts!r} by {self.run.model!r}"
+        return _unit_rows(self.stored_captions, self.first_rows[numbers], what)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +85,8 @@ def caption_runs(store: Store, models: str, datasets: str, texts: str) -> list[C
     store
         Where they are.
     models, datasets, texts
-        Globs over names.
+        Globs over names; those over captions with or without the data set's: `captions-de` is the
+        set `captions-de--stamps` of the data set `stamps`.
 
     Raises
     ------
@@ -85,7 +113,7 @@ def caption_runs(store: Store, models: str, datasets: str, texts: str) -> list[C
         CaptionRun(model, dataset, name)
         for model, dataset in pictures
         for name in captions[dataset]
-        if fnmatchcase(name, texts)
+        if any(fnmatchcase(n, texts) for n in (name, name.removesuffix(caption_set("", dataset))))
     ]
     if pictures and not wanted:
         raise UnknownNameError("caption set", texts, known)
@@ -120,12 +148,35 @@ def load_captioned(store: Store, run: CaptionRun) -> Captioned:
     NonFiniteError
         If an embedding that counts holds NaN or infinity.
     DatasetError
-        If a caption belongs to no picture of the data set, or nothing counts.
+        As :func:`count_captioned` does.
+    """
+    return embedded(count_captioned(store, run))
+
+
+def embedded(counted: Counted) -> Captioned:
+    """Read the embeddings of what counts: see :func:`load_captioned`."""
+    return Captioned(
+        pictures=counted.pictures(np.arange(len(counted.picture_rows))),
+        captions=counted.captions(np.arange(len(counted.caption_rows))),
+        picture_of=counted.picture_of,
+        text_of=counted.text_of,
+        n_pictures_left_out=counted.n_pictures_left_out,
+        n_captions_left_out=counted.n_captions_left_out,
+    )
+
+
+def count_captioned(store: Store, run: CaptionRun) -> Counted:
+    """Find the pictures and captions that count, without reading an embedding.
+
+    Raises
+    ------
+    DatasetError
+        If a caption belongs to no picture of the data set, nothing counts, or pictures and captions
+        have different dimensions.
     """
     stored = store.embeddings(run.model, run.dataset)
     read = np.ones(len(stored), np.bool_)
     read[store.failures(run.model, run.dataset)["row"].to_numpy()] = False
-    rows = np.flatnonzero(read)
     texts = _with_rows(store, run, len(stored))
     counted = texts.filter(
         pl.col("text").str.contains(r"\S"), pl.Series(read[texts["sample_index"].to_numpy()])
@@ -133,7 +184,8 @@ def load_captioned(store: Store, run: CaptionRun) -> Captioned:
     if counted.is_empty():
         raise DatasetError(
             f"none of the {texts.height:,} captions {run.texts!r} has both a text and a picture "
-            "that could be read; choose other captions with --texts"
+            f"that could be read for model {run.model!r}; choose other captions with --texts, or "
+            f"data sets other than {run.dataset!r} with --datasets"
         )
     embeddings = store.text_embeddings(run.model, run.texts)
     if embeddings.shape[1] != stored.shape[1]:
@@ -141,11 +193,15 @@ def load_captioned(store: Store, run: CaptionRun) -> Captioned:
             f"embeddings of {run.texts!r} have {embeddings.shape[1]} dimensions and those of the "
             f"pictures {stored.shape[1]}; import both from one space of model {run.model!r}"
         )
+    rows, firsts = np.flatnonzero(read), counted["first"].to_numpy()
     picture_of = np.searchsorted(rows, counted["sample_index"].to_numpy())
-    firsts = counted["first"].to_numpy()
-    return Captioned(
-        pictures=_unit_rows(stored, rows, f"picture {{}} of {run.dataset!r} by {run.model!r}"),
-        captions=_unit_rows(embeddings, firsts, f"text {{}} of {run.texts!r} by {run.model!r}"),
+    return Counted(
+        run=run,
+        stored_pictures=stored,
+        stored_captions=embeddings,
+        picture_rows=rows,
+        caption_rows=counted["row"].to_numpy(),
+        first_rows=firsts,
         picture_of=picture_of,
         text_of=np.unique(firsts, return_inverse=True)[1],
         n_pictures_left_out=len(stored) - len(np.unique(picture_of)),
@@ -187,4 +243,7 @@ def _unit_rows(stored: StoredArray, rows: I64, what: str) -> F32:
     return out
 
 
-__all__ = ["CaptionRun", "Captioned", "caption_runs", "load_captioned"]
+__all__ = [
+    "CaptionRun", "Captioned", "Counted", "caption_runs", "count_captioned", "embedded",
+    "load_captioned",
+]  # fmt: skip

@@ -5,7 +5,8 @@ Dimensions: N pictures, M captions, E pairs of a picture and a text, Q queries, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import EmbedStoreError
-from embedstore.retrieval.captioned import Captioned
+from embedstore.retrieval.captioned import Captioned, Counted
 from embedstore.retrieval.ranking import Found, Ties, blocks_of, found
 from embedstore.retrieval.streaming import PairCounts
 from embedstore.stats.bootstrap import bootstrap_means, percentile_interval
@@ -36,6 +37,29 @@ class Queries:
     n_left_out: int  # that could have asked
 
 
+def check_cut_offs(
+    ks: tuple[int, ...], counted: Counted, direction: Direction, datasets: Iterable[str]
+) -> None:
+    """Refuse more candidates than there are, `datasets` being all that retrieval is asked of.
+
+    Raises
+    ------
+    EmbedStoreError
+        If a k is larger than the gallery.
+    """
+    run, to_text = counted.run, direction == "image-to-text"
+    n_gallery = len(counted.caption_rows if to_text else counted.picture_rows)
+    if max(ks) <= n_gallery:
+        return
+    fitting = ",".join(str(k) for k in ks if k <= n_gallery) or str(n_gallery)
+    others = sorted({*datasets} - {run.dataset})
+    instead = f", or leave {run.dataset!r} out, such as --datasets {others[0]}" if others else ""
+    raise EmbedStoreError(
+        f"k = {max(ks)} is more than the {n_gallery} candidates {direction} of model "
+        f"{run.model!r} in data set {run.dataset!r} with {run.texts!r}; give --k {fitting}{instead}"
+    )
+
+
 def ask(
     captioned: Captioned,
     counts: PairCounts,
@@ -56,16 +80,10 @@ def ask(
         `same-text`: a caption belongs to all pictures that have a caption of its text; `own`: to
         the picture alone that it was written for.
     ks, ties
-        (K,) cut-offs, and how ties are broken.
-
-    Raises
-    ------
-    EmbedStoreError
-        If a k is larger than the gallery.
+        (K,) cut-offs, none larger than the gallery, and how ties are broken.
     """
     to_text, shared = direction == "image-to-text", positives == "same-text"
     n_gallery = len(captioned.captions if to_text else captioned.pictures)
-    _check_ks(ks, n_gallery, direction)
     pairs = _distinct_pairs(captioned) if shared else np.arange(len(captioned.captions))
     text_of, scores, many = captioned.text_of[pairs], counts.scores[pairs], np.ones_like(pairs)
     if to_text:
@@ -128,12 +146,4 @@ def _distinct_pairs(captioned: Captioned) -> I64:
     return firsts
 
 
-def _check_ks(ks: tuple[int, ...], n_gallery: int, direction: Direction) -> None:
-    if max(ks) > n_gallery:
-        raise EmbedStoreError(
-            f"k = {max(ks)} is more than the {n_gallery} candidates {direction}; give smaller ones "
-            "with --k"
-        )
-
-
-__all__ = ["DIRECTIONS", "Direction", "Positives", "Queries", "ask", "summary"]
+__all__ = ["DIRECTIONS", "Direction", "Positives", "Queries", "ask", "check_cut_offs", "summary"]
