@@ -283,7 +283,7 @@ def test_a_head_without_the_id_data_set(small, say):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({}, "drops are measured from one .* any of out-of.*, v2 could be it; .* --id-dataset$"),
+        ({}, "drops are measured from one .* any of out-of.*, v2 could be it; .* --id-dataset "),
         ({"id_dataset": "imagenet"}, "unknown in-dist.* 'imagenet'; choose one of: out-of.*, v2$"),
         ({"id_dataset": DATASET, "datasets": "out*"}, "no labelled data set besides 'simulated' m"),
         ({"id_dataset": DATASET, "datasets": DATASET}, "no labelled data set besides 'simulated'"),
