@@ -187,18 +187,12 @@ def count_captioned(store: Store, run: CaptionRun) -> Counted:
             f"that could be read for model {run.model!r}; choose other captions with --texts, or "
             f"data sets other than {run.dataset!r} with --datasets"
         )
-    embeddings = store.text_embeddings(run.model, run.texts)
-    if embeddings.shape[1] != stored.shape[1]:
-        raise DatasetError(
-            f"embeddings of {run.texts!r} have {embeddings.shape[1]} dimensions and those of the "
-            f"pictures {stored.shape[1]}; import both from one space of model {run.model!r}"
-        )
     rows, firsts = np.flatnonzero(read), counted["first"].to_numpy()
     picture_of = np.searchsorted(rows, counted["sample_index"].to_numpy())
     return Counted(
         run=run,
         stored_pictures=stored,
-        stored_captions=embeddings,
+        stored_captions=_caption_embeddings(store, run, stored.shape[1]),
         picture_rows=rows,
         caption_rows=counted["row"].to_numpy(),
         first_rows=firsts,
@@ -207,6 +201,17 @@ def count_captioned(store: Store, run: CaptionRun) -> Counted:
         n_pictures_left_out=len(stored) - len(np.unique(picture_of)),
         n_captions_left_out=texts.height - counted.height,
     )
+
+
+def _caption_embeddings(store: Store, run: CaptionRun, dim: int) -> StoredArray:
+    """Return the embeddings of captions, and refuse those of another space than the pictures'."""
+    embeddings = store.text_embeddings(run.model, run.texts)
+    if embeddings.shape[1] != dim:
+        raise DatasetError(
+            f"embeddings of {run.texts!r} have {embeddings.shape[1]} dimensions and those of the "
+            f"pictures {dim}; import both from one space of model {run.model!r}"
+        )
+    return embeddings
 
 
 def _with_rows(store: Store, run: CaptionRun, n_samples: int) -> pl.DataFrame:

@@ -105,9 +105,10 @@ def summary(queries: Queries, ks: tuple[int, ...], seed: int) -> list[dict[str, 
     """Return columns of the table for each k: means over queries, and their 95 % bounds.
 
     Pictures are drawn whole: percentile bootstrap. Where each picture asks once and recalls are 0
-    or 1, their bounds are Clopper-Pearson.
+    or 1, their bounds are Clopper-Pearson. What ranks that are not known leave open is NaN.
     """
     answers = queries.found
+    median = float(np.median(answers.rank))
     table = np.vstack([answers.recalls, answers.reciprocal_rank, answers.average_precision])
     low, high = percentile_interval(bootstrap_means(table, seed=seed, clusters=queries.pictures))
     n_queries, n_ks = len(queries.pictures), len(ks)
@@ -119,7 +120,7 @@ def summary(queries: Queries, ks: tuple[int, ...], seed: int) -> list[dict[str, 
         "n_queries": n_queries,
         "n_gallery": queries.n_gallery,
         "n_left_out": queries.n_left_out,
-        "median_rank": float(np.median(answers.rank)),
+        "median_rank": median if math.isfinite(median) else math.nan,
         **{
             f"{name}{end}": float(values[n_ks + i])
             for i, name in enumerate(("mrr", "map"))

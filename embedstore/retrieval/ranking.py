@@ -37,9 +37,9 @@ class Found:
     """How well each query finds its positives; expectations over orders where ties are random."""
 
     recalls: F64  # (K, Q) whether a positive is among the first k
-    rank: F64  # (Q,) of the first positive, from 1
-    reciprocal_rank: F64  # (Q,)
-    average_precision: F64  # (Q,) over the first R ranks, R the query's positives
+    rank: F64  # (Q,) of the first positive, from 1; infinite beyond what was looked at
+    reciprocal_rank: F64  # (Q,) NaN where some ranks are not known
+    average_precision: F64  # (Q,) over the first R ranks, R the query's positives; NaN likewise
 
     def of(self, queries: I64) -> Found:
         """Return what some queries find, which may repeat."""

@@ -20,14 +20,14 @@ RETRIEVAL = MappingProxyType(
         "recall": pl.Float64,  # share of queries with a positive among the first k
         "recall_low": pl.Float64,
         "recall_high": pl.Float64,
-        "ties": pl.String,  # pessimistic or expected
+        "ties": pl.String,  # pessimistic or expected; index: in the order that it returned
         "n_queries": pl.Int64,  # pictures with captions, or captions
         "n_gallery": pl.Int64,  # captions, or pictures with or without captions
-        "median_rank": pl.Float64,  # of the first positive, from 1
-        "mrr": pl.Float64,  # mean of 1 / rank of the first positive
+        "median_rank": pl.Float64,  # of the first positive, from 1; null beyond an index's answers
+        "mrr": pl.Float64,  # mean of 1 / rank of the first positive; null through an index
         "mrr_low": pl.Float64,
         "mrr_high": pl.Float64,
-        "map": pl.Float64,  # mAP@R: average precision over as many ranks as there are positives
+        "map": pl.Float64,  # mAP@R: over as many ranks as there are positives; null likewise
         "map_low": pl.Float64,
         "map_high": pl.Float64,
         "n_left_out": pl.Int64,  # queries: see the analysis

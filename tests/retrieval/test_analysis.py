@@ -19,6 +19,7 @@ from embedstore.testing.captioned import Captions, captioned_store
 LANGUAGES = ("captions", "captions-de", "captions-es", "captions-fr")
 DIRECTIONS = ("image-to-text", "text-to-image")
 KS = (1, 5, 10)
+TIES = ("pessimistic", "expected")
 
 
 def captions_of(random, n_pictures, n_captions, vectors):
@@ -84,7 +85,7 @@ def test_captions_in_another_order_change_nothing(tmp_path, exact_vectors):
     tables = []
     for name, captions in (("a", given), ("b", other)):
         store = captioned_store(tmp_path / name, pictures, {"captions": captions})
-        both = [analysis.run("retrieval", store, ties=t) for t in ("pessimistic", "expected")]
+        both = [analysis.run("retrieval", store, ties=t) for t in TIES]
         tables.append(pl.concat(both).drop(pl.selectors.ends_with("_low", "_high")))
     assert tables[0].drop("mrr", "map", "recall").equals(tables[1].drop("mrr", "map", "recall"))
     for column in ("mrr", "map", "recall"):
@@ -127,9 +128,43 @@ def test_k_that_is_no_number_is_refused(two_languages):
             analysis.run("retrieval", two_languages, k=k)
     found = analysis.run("retrieval", two_languages, datasets="coco", k=" 5, 1,5")
     assert found["k"].to_list() == [1, 5, 1, 5]
-    with pytest.raises(EmbedStoreError, match="k = 21 is more than the 20 candidates text-to-im"):
-        analysis.run("retrieval", two_languages, k="1,21")
+    with pytest.raises(
+        EmbedStoreError,
+        match=r"k = 21 is more than the 20 candidates text-to-image of model 'model' in data set "
+        r"'coco' with 'captions--coco'; give --k 1,5, or leave 'coco' out, such as --datasets pair",
+    ):
+        analysis.run("retrieval", two_languages, k="1,5,21")
+    with pytest.raises(EmbedStoreError, match=r"the 40 candidates image-to-text .* give --k 40$"):
+        analysis.run("retrieval", two_languages, k="41", datasets="coco")
     assert analysis.run("retrieval", two_languages, k="21", direction="image-to-text").height == 3
+
+
+def test_captions_without_the_name_of_their_data_set(two_languages):
+    found = analysis.run("retrieval", two_languages, texts="captions", k="1")
+    expected = [("coco", "captions--coco")] * 2 + [("pair", "captions--pair")] * 2
+    assert found.select("dataset", "texts").rows() == expected
+    whole = analysis.run("retrieval", two_languages, texts="captions-de--pair")
+    assert analysis.run("retrieval", two_languages, texts="captions-de").equals(whole)
+    with pytest.raises(EmbedStoreError, match="unknown caption set 'caption'; choose one of: "):
+        analysis.run("retrieval", two_languages, texts="caption")
+
+
+def test_choices_of_clip_benchmark_and_those_that_are_given(tmp_path, exact_vectors):
+    random = np.random.default_rng(4)
+    given = captions_of(random, 20, 80, exact_vectors)
+    pictures = exact_vectors(random, 20, 15)
+    store = captioned_store(tmp_path / "s", pictures, {"captions": given})
+    theirs = {"convention": "clip-benchmark"}
+    both = ({"positives": p, "ties": t} for p in ("own", "same-text") for t in TIES)
+    tables = {tuple(rules.values()): analysis.run("retrieval", store, **rules) for rules in both}
+    for i, one in enumerate(tables.values()):
+        assert not any(one.equals(other) for other in list(tables.values())[:i])
+    assert analysis.run("retrieval", store).equals(tables["same-text", "pessimistic"])
+    assert analysis.run("retrieval", store, **theirs).equals(tables["own", "expected"])
+    found = analysis.run("retrieval", store, **theirs, positives="same-text")
+    assert found.equals(tables["same-text", "expected"])
+    found = analysis.run("retrieval", store, **theirs, ties="pessimistic")
+    assert found.equals(tables["own", "pessimistic"])
 
 
 def test_a_store_without_models_has_an_empty_table(tmp_path):

@@ -54,6 +54,8 @@ def test_which_captions_there_are(tmp_path):
     found = caption_runs(store, "*", "*", "*")
     assert found == [RUN, RUN._replace(texts="captions-de--data")]
     assert caption_runs(store, "*", "*", "captions-??--*") == found[1:]
+    assert caption_runs(store, "*", "*", "captions") == found[:1]
+    assert caption_runs(store, "*", "*", "captions-??") == found[1:]
     assert caption_runs(store, "*", "nothing", "*") == []
     with pytest.raises(UnknownNameError, match="caption set 'captions-fr'; .* captions--data, "):
         caption_runs(store, "*", "*", "captions-fr")
@@ -85,7 +87,10 @@ def test_captions_of_pictures_that_are_not_there_are_refused(tmp_path, sample):
 )
 def test_where_nothing_counts_there_is_an_error(tmp_path, options):
     store = store_of(tmp_path / "s", **options)
-    with pytest.raises(DatasetError, match="none of the 6 captions .* choose other captions"):
+    with pytest.raises(
+        DatasetError,
+        match="none of the 6 captions 'captions--data' has .* for model 'model'; choose",
+    ):
         load_captioned(store, RUN)
 
 
