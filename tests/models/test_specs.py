@@ -68,7 +68,7 @@ def test_default_names(spec, name):
 
 
 @settings(deadline=None)
-@given(st.from_regex(r"(timm|open_clip|python):[^?]+(\?[a-z]+=[^&=]+)?", fullmatch=True))
+@given(st.from_regex(r"(timm|open_clip|python):[^?\0]+(\?[a-z]+=[^&=\0]+)?", fullmatch=True))
 def test_default_names_are_legal_folders(text):
     name = default_name(text)
     assert checked_name("model", name) == name
@@ -156,3 +156,8 @@ def test_a_missing_library_names_its_install_line(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(EmbedStoreError, match=r"pip install 'embedstore\[encode\]'"):
         load("timm:resnet18")
+
+
+def test_a_nul_is_refused():
+    with pytest.raises(ModelError, match="holds a NUL"):
+        default_name("timm:~\0")

@@ -104,6 +104,7 @@ def test_equal_embeddings_everywhere():
         assert anywhere["map"] == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_captions", [1, 5])
 def test_bounds_hold_the_truth_as_often_as_they_say(n_captions):
     """Captions of a picture are alike: bounds that took them as independent would be too narrow."""
