@@ -27,8 +27,8 @@ import polars as pl
 
 from embedstore.analysis import analysis
 from embedstore.errors import EmbedStoreError
-from embedstore.retrieval.captioned import Counted, caption_runs, count_captioned, embedded
-from embedstore.retrieval.indexed import IndexKind, ask_index, described, gallery_index
+from embedstore.retrieval.captioned import Counted, caption_runs, count_captioned
+from embedstore.retrieval.indexed import IndexKind, ask_index, gallery_index
 from embedstore.retrieval.measuring import (
     DIRECTIONS,
     Direction,
@@ -156,12 +156,11 @@ def _exactly(
     counted: Counted, ways: Sequence[Direction], rules: Rules, ks: tuple[int, ...]
 ) -> Answers:
     """Yield what is said of each direction, and what its queries find among all candidates."""
-    captioned = embedded(counted)
-    counts = count_pairs(captioned.pictures, captioned.captions, captioned.picture_of)
+    counts = count_pairs(counted.pictures(), counted.captions(), counted.picture_of)
     convention = f"positives: {rules.positives}; cosine, float32; mAP@R; bounds draw pictures whole"
     for way in ways:
         said = {"direction": way, "ties": rules.ties, "convention": convention}
-        yield said, ask(captioned, counts, way, rules.positives, ks, rules.ties)
+        yield said, ask(counted, counts, way, rules.positives, ks, rules.ties)
 
 
 def _through_index(
@@ -176,7 +175,7 @@ def _through_index(
     indexes = [gallery_index(store, counted.run, way, kind) for way in ways]
     for way, index in zip(ways, indexes, strict=True):
         convention = (
-            f"positives: {positives}; cosine; {described(index)}; ranks to {max(ks)} known; bounds "
+            f"positives: {positives}; cosine; index: {index.how}; ranks to {max(ks)} known; bounds "
             "draw pictures whole"
         )
         said = {"direction": way, "ties": "index", "convention": convention}

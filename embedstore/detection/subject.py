@@ -17,13 +17,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import EmbedStoreError, NonFiniteError
+from embedstore.errors import EmbedStoreError
 from embedstore.heads.head import Head, unit
 from embedstore.heads.stored import load_fitted, load_head
 from embedstore.kernels.half import widen
 from embedstore.labels import LabelSpace, label_space
 from embedstore.store import Store, layout
 from embedstore.store.manifest import read_manifest
+from embedstore.store.rows import refuse_non_finite
 
 Bool = npt.NDArray[np.bool_]
 F32 = npt.NDArray[np.float32]
@@ -235,7 +236,9 @@ class Subject:
                 bits = np.ascontiguousarray(half if kept.all() else half[kept]).view(np.uint16)
                 given = None if logits is None else logits[rows][kept]
                 wide = widen(bits)
-                _check_finite(wide, start + np.flatnonzero(kept), part.dataset)
+                refuse_non_finite(
+                    wide, start + np.flatnonzero(kept), f"row {{}} of {part.dataset!r}"
+                )
                 yield Block(self, labels[rows][kept], wide, given)
 
     def _with_logits(self, part: Part, labels: I64, n_rows: int) -> Iterator[Block]:
@@ -255,22 +258,3 @@ class Subject:
 
     def _has(self, folder: str) -> bool:
         return read_manifest(self.store.files, folder) is not None
-
-
-def _check_finite(embeddings: F32, rows: I64, dataset: str) -> None:
-    """Refuse NaN and infinity where no picture failed: some scores would go over them in silence.
-
-    Parameters
-    ----------
-    embeddings, rows
-        (B, D), and (B,) where they are in the data set.
-    dataset
-        Its name.
-    """
-    finite = np.isfinite(embeddings)
-    if not finite.all():
-        row = rows[np.argmin(finite.all(axis=1))]
-        raise NonFiniteError(
-            f"the embedding of row {row} of {dataset!r} holds NaN or infinity; encode or import "
-            "that data set again"
-        )

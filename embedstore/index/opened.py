@@ -50,6 +50,12 @@ class Index:
     rows: I64  # (n,) which row lies at each of its places
     facts: Mapping[str, Any]  # of its manifest: settings, recall
 
+    @property
+    def how(self) -> str:
+        """Its kind, and its recall where that was measured."""
+        recall = self.facts["recall_at_10"]
+        return self.kind if recall is None else f"{self.kind}, recall@10 {recall:.3f}"
+
     def nearest(self, queries: Floats, k: int) -> Neighbours:
         """Find the k nearest rows of each query, as `exact.nearest` does: (Q, D) -> (Q, K), (Q, K).
 

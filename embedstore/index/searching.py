@@ -45,8 +45,7 @@ class Search:
         """How it searches, and how well where that was measured."""
         if self.index is None or self.index.kind == "flat":
             return EXACT
-        recall = self.index.facts["recall_at_10"]
-        return self.index.kind if recall is None else f"{self.index.kind}, recall@10 {recall:.3f}"
+        return self.index.how
 
 
 def search_over(

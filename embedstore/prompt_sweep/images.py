@@ -10,11 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.errors import NonFiniteError
 from embedstore.heads.head import unit
-from embedstore.kernels.half import widen
 from embedstore.store import Store
 from embedstore.store.arrays import StoredArray
+from embedstore.store.rows import finite_rows
 
 Bool = npt.NDArray[np.bool_]
 F32 = npt.NDArray[np.float32]
@@ -41,15 +40,8 @@ class Images:
         NonFiniteError
             If one holds NaN or infinity.
         """
-        rows = self.rows[start:stop]
-        x = widen(self.embeddings[rows].view(np.uint16))
-        if not np.isfinite(x).all():
-            bad = rows[int(np.argmin(np.isfinite(x).all(axis=1)))]
-            raise NonFiniteError(
-                f"the embedding of row {bad} of data set {self.dataset!r} holds NaN or infinity; "
-                "see what is damaged with: embedstore verify"
-            )
-        return unit(x)
+        what = f"row {{}} of data set {self.dataset!r}"
+        return unit(finite_rows(self.embeddings, self.rows[start:stop], what))
 
     def only(self, chosen: Bool) -> Images:
         """Return those of the pictures that `chosen`, (N,), marks."""

@@ -16,12 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from embedstore.errors import DatasetError, EmbedStoreError, NonFiniteError, UnknownNameError
+from embedstore.errors import DatasetError, EmbedStoreError, UnknownNameError
 from embedstore.heads.head import unit
 from embedstore.store import Store
 from embedstore.store.arrays import StoredArray
 from embedstore.store.captions import caption_set
 from embedstore.store.contents import committed
+from embedstore.store.rows import finite_rows
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
@@ -52,27 +53,24 @@ class Counted:
     n_pictures_left_out: int  # that could not be read, or have no caption
     n_captions_left_out: int  # empty, or of pictures that could not be read
 
-    def pictures(self, numbers: I64) -> F32:
-        """Return the embeddings of some pictures, of unit length: (n,) -> (n, D)."""
+    def pictures(self, numbers: I64 | None = None) -> F32:
+        """Return the embeddings of some pictures, or of all, of unit length: (n,) -> (n, D).
+
+        Raises
+        ------
+        NonFiniteError
+            If one holds NaN or infinity.
+        """
         what = f"picture {{}} of {self.run.dataset!r} by {self.run.model!r}"
-        return _unit_rows(self.stored_pictures, self.picture_rows[numbers], what)
+        return _unit_rows(self.stored_pictures, _chosen(self.picture_rows, numbers), what)
 
-    def captions(self, numbers: I64) -> F32:
-        """Return those of some captions, each that of the first equal text: (n,) -> (n, D)."""
+    def captions(self, numbers: I64 | None = None) -> F32:
+        """Return those of captions, each that of the first equal text: (n,) -> (n, D).
+
+        Equal texts tie so. Raises as `pictures`.
+        """
         what = f"text {{}} of {self.run.texts!r} by {self.run.model!r}"
-        return _unit_rows(self.stored_captions, self.first_rows[numbers], what)
-
-
-@dataclass(frozen=True, slots=True)
-class Captioned:
-    """What counts of a data set and its captions, captions in the order of their pictures."""
-
-    pictures: F32  # (N, D) of unit length
-    captions: F32  # (M, D) of unit length
-    picture_of: I64  # (M,) row of `pictures`, ascending
-    text_of: I64  # (M,) number of the text, from 0: equal texts have one
-    n_pictures_left_out: int  # that could not be read, or have no caption
-    n_captions_left_out: int  # empty, or of pictures that could not be read
+        return _unit_rows(self.stored_captions, _chosen(self.first_rows, numbers), what)
 
 
 def caption_runs(store: Store, models: str, datasets: str, texts: str) -> list[CaptionRun]:
@@ -136,33 +134,6 @@ def _encoded(store: Store, wanted: Sequence[CaptionRun]) -> list[CaptionRun]:
             f"{wanted[0].dataset!r} with a model that has a text tower, such as an open_clip: one"
         )
     return runs
-
-
-def load_captioned(store: Store, run: CaptionRun) -> Captioned:
-    """Return the pictures and captions that count, as embeddings of unit length.
-
-    Equal texts are given one embedding, that of the first, so that they tie.
-
-    Raises
-    ------
-    NonFiniteError
-        If an embedding that counts holds NaN or infinity.
-    DatasetError
-        As :func:`count_captioned` does.
-    """
-    return embedded(count_captioned(store, run))
-
-
-def embedded(counted: Counted) -> Captioned:
-    """Read the embeddings of what counts: see :func:`load_captioned`."""
-    return Captioned(
-        pictures=counted.pictures(np.arange(len(counted.picture_rows))),
-        captions=counted.captions(np.arange(len(counted.caption_rows))),
-        picture_of=counted.picture_of,
-        text_of=counted.text_of,
-        n_pictures_left_out=counted.n_pictures_left_out,
-        n_captions_left_out=counted.n_captions_left_out,
-    )
 
 
 def count_captioned(store: Store, run: CaptionRun) -> Counted:
@@ -232,23 +203,17 @@ def _with_rows(store: Store, run: CaptionRun, n_samples: int) -> pl.DataFrame:
     return known
 
 
+def _chosen(rows: I64, numbers: I64 | None) -> I64:
+    return rows if numbers is None else rows[numbers]
+
+
 def _unit_rows(stored: StoredArray, rows: I64, what: str) -> F32:
     """Return rows in float32, of unit length: (n,) -> (n, D); `what` names one by its number."""
     out = np.empty((len(rows), stored.shape[1]), np.float32)
     for start in range(0, len(rows), ROWS):
-        taken = stored[rows[start : start + ROWS]].astype(np.float32)
-        wrong = np.flatnonzero(~np.isfinite(taken).all(axis=1))
-        if len(wrong):
-            row = rows[start + int(wrong[0])]
-            raise NonFiniteError(
-                f"the embedding of {what.format(row)} holds NaN or infinity; see what is damaged "
-                "with embedstore verify, or encode it anew"
-            )
-        out[start : start + ROWS] = unit(taken)
+        some = slice(start, start + ROWS)
+        out[some] = unit(finite_rows(stored, rows[some], what))
     return out
 
 
-__all__ = [
-    "CaptionRun", "Captioned", "Counted", "caption_runs", "count_captioned", "embedded",
-    "load_captioned",
-]  # fmt: skip
+__all__ = ["CaptionRun", "Counted", "caption_runs", "count_captioned"]

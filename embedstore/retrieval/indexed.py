@@ -72,12 +72,6 @@ def gallery_index(store: Store, run: CaptionRun, direction: Direction, kind: Ind
     return load(subject, choose(kind, Size(subject.n_rows, subject.dim)), "ip")
 
 
-def described(index: Index) -> str:
-    """Return an index's kind, and its recall as it was measured when it was built."""
-    recall = index.facts["recall_at_10"]
-    return f"index: {index.kind}, recall@10 {'unknown' if recall is None else f'{recall:.3f}'}"
-
-
 def ask_index(
     counted: Counted,
     index: Index,
@@ -160,4 +154,4 @@ def _for_images(counted: Counted, *, shared: bool) -> _Asked:
     return _Asked(counted.captions, captions, group, counted.picture_rows, kind, pairs)
 
 
-__all__ = ["IndexKind", "ask_index", "described", "gallery_index", "nearest_counted"]
+__all__ = ["IndexKind", "ask_index", "gallery_index", "nearest_counted"]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.errors import EmbedStoreError
-from embedstore.retrieval.captioned import Captioned, Counted
+from embedstore.retrieval.captioned import Counted
 from embedstore.retrieval.ranking import Found, Ties, blocks_of, found
 from embedstore.retrieval.streaming import PairCounts
 from embedstore.stats.bootstrap import bootstrap_means, percentile_interval
@@ -47,8 +47,7 @@ def check_cut_offs(
     EmbedStoreError
         If a k is larger than the gallery.
     """
-    run, to_text = counted.run, direction == "image-to-text"
-    n_gallery = len(counted.caption_rows if to_text else counted.picture_rows)
+    run, n_gallery = counted.run, _n_gallery(counted, direction)
     if max(ks) <= n_gallery:
         return
     fitting = ",".join(str(k) for k in ks if k <= n_gallery) or str(n_gallery)
@@ -61,7 +60,7 @@ def check_cut_offs(
 
 
 def ask(
-    captioned: Captioned,
+    counted: Counted,
     counts: PairCounts,
     direction: Direction,
     positives: Positives,
@@ -72,7 +71,7 @@ def ask(
 
     Parameters
     ----------
-    captioned, counts
+    counted, counts
         Pictures and captions, and what scores above each pair.
     direction
         Who asks whom.
@@ -83,22 +82,22 @@ def ask(
         (K,) cut-offs, none larger than the gallery, and how ties are broken.
     """
     to_text, shared = direction == "image-to-text", positives == "same-text"
-    n_gallery = len(captioned.captions if to_text else captioned.pictures)
-    pairs = _distinct_pairs(captioned) if shared else np.arange(len(captioned.captions))
-    text_of, scores, many = captioned.text_of[pairs], counts.scores[pairs], np.ones_like(pairs)
+    n_gallery = _n_gallery(counted, direction)
+    pairs = _distinct_pairs(counted) if shared else np.arange(len(counted.caption_rows))
+    text_of, scores, many = counted.text_of[pairs], counts.scores[pairs], np.ones_like(pairs)
     if to_text:
-        pictures, query = np.unique(captioned.picture_of[pairs], return_inverse=True)
+        pictures, query = np.unique(counted.picture_of[pairs], return_inverse=True)
         if shared:
-            many = np.bincount(captioned.text_of)[text_of]
+            many = np.bincount(counted.text_of)[text_of]
         above, reaching = counts.captions_above[pairs], counts.captions_reaching[pairs]
         answers = found(blocks_of(query, scores, above, reaching, many), ks, ties)
-        return Queries(answers, pictures, n_gallery, captioned.n_pictures_left_out)
+        return Queries(answers, pictures, n_gallery, counted.n_pictures_left_out)
     above, reaching = counts.pictures_above[pairs], counts.pictures_reaching[pairs]
     query = text_of if shared else pairs
     answers = found(blocks_of(query, scores, above, reaching, many), ks, ties)
     if shared:  # equal texts ask the same
-        answers = answers.of(captioned.text_of)
-    return Queries(answers, captioned.picture_of, n_gallery, captioned.n_captions_left_out)
+        answers = answers.of(counted.text_of)
+    return Queries(answers, counted.picture_of, n_gallery, counted.n_captions_left_out)
 
 
 def summary(queries: Queries, ks: tuple[int, ...], seed: int) -> list[dict[str, float | int]]:
@@ -139,10 +138,15 @@ def summary(queries: Queries, ks: tuple[int, ...], seed: int) -> list[dict[str, 
     ]
 
 
-def _distinct_pairs(captioned: Captioned) -> I64:
+def _n_gallery(counted: Counted, direction: Direction) -> int:
+    to_text = direction == "image-to-text"
+    return len(counted.caption_rows if to_text else counted.picture_rows)
+
+
+def _distinct_pairs(counted: Counted) -> I64:
     """Return the first caption of each pair of a picture and a text: (E,)."""
-    n_texts = int(captioned.text_of.max()) + 1
-    keys = captioned.picture_of * n_texts + captioned.text_of
+    n_texts = int(counted.text_of.max()) + 1
+    keys = counted.picture_of * n_texts + counted.text_of
     firsts: I64 = np.unique(keys, return_index=True)[1]
     return firsts
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from embedstore import analysis
-from embedstore.retrieval.captioned import caption_runs, load_captioned
+from embedstore.retrieval.captioned import caption_runs, count_captioned
 from embedstore.retrieval.streaming import count_pairs
 from embedstore.testing.captioned import Captions, captioned_store
 
@@ -44,7 +44,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def captioned(store):
     (run,) = caption_runs(store, "*", "*", "*")
-    return load_captioned(store, run)
+    return count_captioned(store, run)
 
 
 def seconds(call) -> float:
@@ -54,7 +54,7 @@ def seconds(call) -> float:
 
 
 def test_table_with_bounds_beside_the_bare_product(benchmark, store, captioned, tmp_path):
-    pictures, captions = captioned.pictures, captioned.captions
+    pictures, captions = captioned.pictures(), captioned.captions()
     products, counts = [], []
 
     def take_references():
@@ -86,7 +86,7 @@ def test_table_beside_clip_benchmark(benchmark, store, captioned):
 
     def evaluate():
         """As its `evaluate` does, once embeddings are there; in batches of 64."""
-        scores = torch.from_numpy(captioned.captions) @ torch.from_numpy(captioned.pictures).t()
+        scores = torch.from_numpy(captioned.captions()) @ torch.from_numpy(captioned.pictures()).t()
         pairs = torch.zeros_like(scores, dtype=bool)
         pairs[torch.arange(len(scores)), torch.from_numpy(captioned.picture_of)] = True
         for k in KS:

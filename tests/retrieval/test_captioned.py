@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from embedstore.errors import DatasetError, EmbedStoreError, NonFiniteError, UnknownNameError
-from embedstore.retrieval.captioned import CaptionRun, caption_runs, load_captioned
+from embedstore.retrieval.captioned import CaptionRun, caption_runs, count_captioned
 from embedstore.testing.captioned import Captions, captioned_store
 
 RUN = CaptionRun("model", "data", "captions--data")
@@ -27,18 +27,18 @@ def store_of(path, *, pictures=None, embeddings=None, texts=TEXTS, of=PICTURE_OF
 
 def test_captions_lie_in_the_order_of_their_pictures(tmp_path):
     store = store_of(tmp_path / "s", failed=(2,))
-    found = load_captioned(store, RUN)
+    found = count_captioned(store, RUN)
     texts = np.asarray(store.text_embeddings("model", "captions--data"))
     pictures = np.asarray(store.embeddings("model", "data"), np.float32)
     kept = [1, 5, 1, 0]  # the second dog is the first; the bird's picture failed; " " is empty
     assert found.picture_of.tolist() == [0, 0, 1, 3]
     assert found.text_of.tolist() == [1, 2, 1, 0]
     unit = texts[kept] / np.linalg.norm(texts[kept], axis=1, keepdims=True)
-    np.testing.assert_allclose(found.captions, unit, rtol=1e-6)
+    np.testing.assert_allclose(found.captions(), unit, rtol=1e-6)
     read = pictures[[0, 1, 3, 4]]
     unit = read / np.linalg.norm(read, axis=1, keepdims=True)
-    np.testing.assert_allclose(found.pictures, unit, rtol=1e-6)
-    assert found.pictures.dtype == found.captions.dtype == np.float32
+    np.testing.assert_allclose(found.pictures(), unit, rtol=1e-6)
+    assert found.pictures().dtype == found.captions().dtype == np.float32
     assert found.n_captions_left_out == 2
     assert found.n_pictures_left_out == 2  # one failed, one has no caption
 
@@ -78,7 +78,7 @@ def test_captions_that_a_model_could_have_encoded_are_missed(tmp_path):
 def test_captions_of_pictures_that_are_not_there_are_refused(tmp_path, sample):
     store = store_of(tmp_path / "s", of=(*PICTURE_OF[:3], sample, 1, 0))
     with pytest.raises(DatasetError, match=rf"caption 3 of .* belongs to sample {sample} of 5 "):
-        load_captioned(store, RUN)
+        count_captioned(store, RUN)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_where_nothing_counts_there_is_an_error(tmp_path, options):
         DatasetError,
         match="none of the 6 captions 'captions--data' has .* for model 'model'; choose",
     ):
-        load_captioned(store, RUN)
+        count_captioned(store, RUN)
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
@@ -100,15 +100,15 @@ def test_embeddings_that_are_no_numbers_are_named(tmp_path, wrong):
     pictures[3, 2] = texts[3, 5] = wrong
     store = store_of(tmp_path / "pictures", pictures=pictures, failed=(1,))
     with pytest.raises(NonFiniteError, match="embedding of picture 3 of 'data' by 'model'"):
-        load_captioned(store, RUN)
+        count_captioned(store, RUN).pictures()
     store = store_of(tmp_path / "texts", embeddings=texts)
     with pytest.raises(NonFiniteError, match="embedding of text 3 of 'captions--data' by 'model'"):
-        load_captioned(store, RUN)
+        count_captioned(store, RUN).captions()
     failed = store_of(tmp_path / "failed", embeddings=texts, failed=(2,))
-    assert len(load_captioned(failed, RUN).captions) == 4  # the bird's picture failed
+    assert len(count_captioned(failed, RUN).captions()) == 4  # the bird's picture failed
 
 
 def test_spaces_that_do_not_match_are_refused(tmp_path):
     store = store_of(tmp_path / "s", embeddings=normal((6, 7)))
     with pytest.raises(DatasetError, match="7 dimensions and those of the pictures 8"):
-        load_captioned(store, RUN)
+        count_captioned(store, RUN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from embedstore.retrieval.captioned import Captioned
+from embedstore.retrieval.captioned import CaptionRun, Counted
 from embedstore.retrieval.measuring import DIRECTIONS, ask, summary
 from embedstore.retrieval.streaming import count_pairs
 
@@ -16,12 +16,19 @@ def captioned(random, n_pictures, n_captions, vectors, kinds, n_texts):
     embeddings = vectors(random, n_texts, kinds)
     picture_of = np.sort(random.integers(0, n_pictures, n_captions))
     pictures = vectors(random, n_pictures, kinds)
-    return Captioned(pictures, embeddings[text_of], picture_of, text_of, 0, 0)
+    return all_of(pictures, embeddings[text_of], picture_of, text_of)
+
+
+def all_of(pictures, captions, picture_of, text_of):
+    """What counts where all does; arrays stand for stored ones."""
+    every = np.arange(len(pictures)), np.arange(len(captions)), np.arange(len(captions))
+    run = CaptionRun("m", "d", "captions--d")
+    return Counted(run, pictures, captions, *every, picture_of, text_of, 0, 0)
 
 
 def assert_answers(given, by_definition, ks, ties):
-    counts = count_pairs(given.pictures, given.captions, given.picture_of)
-    scores = given.pictures @ given.captions.T
+    counts = count_pairs(given.pictures(), given.captions(), given.picture_of)
+    scores = given.pictures() @ given.captions().T
     for direction in DIRECTIONS:
         if max(ks) > scores.shape[direction == "image-to-text"]:
             continue
@@ -62,12 +69,12 @@ def test_captions_of_a_picture_in_another_order_find_the_same(exact_vectors):
     random = np.random.default_rng(7)
     given = captioned(random, 12, 60, exact_vectors, 9, 25)
     order = np.lexsort((random.random(60), given.picture_of))
-    other = Captioned(
-        given.pictures, given.captions[order], given.picture_of, given.text_of[order], 0, 0
+    other = all_of(
+        given.pictures(), given.captions()[order], given.picture_of, given.text_of[order]
     )
     tables = []
     for pairs in (given, other):
-        counts = count_pairs(pairs.pictures, pairs.captions, pairs.picture_of)
+        counts = count_pairs(pairs.pictures(), pairs.captions(), pairs.picture_of)
         asked = [ask(pairs, counts, way, "same-text", (1, 3), "expected") for way in DIRECTIONS]
         tables.append([summary(queries, (1, 3), 0) for queries in asked])
     for first, second in zip(*tables, strict=True):
@@ -79,7 +86,7 @@ def test_perfect_and_hopeless_retrieval():
     eye = np.eye(4, dtype=np.float32)
     rows = np.repeat(np.arange(4), 2)
     for captions, expected in ((eye[rows], 1.0), (np.roll(eye, 1, axis=0)[rows], 0.0)):
-        given = Captioned(eye, captions, rows, np.arange(8), 0, 0)
+        given = all_of(eye, captions, rows, np.arange(8))
         counts = count_pairs(eye, captions, rows)
         for way in DIRECTIONS:
             queries = ask(given, counts, way, "same-text", (1,), "pessimistic")
@@ -92,7 +99,7 @@ def test_equal_embeddings_everywhere():
     """All scores alike: the positive comes last, or anywhere."""
     rows = np.arange(10)
     same = np.tile(np.eye(1, 5, dtype=np.float32), (10, 1))
-    given = Captioned(same, same, rows, rows, 0, 0)
+    given = all_of(same, same, rows, rows)
     counts = count_pairs(same, same, rows)
     for way in DIRECTIONS:
         (last,) = summary(ask(given, counts, way, "own", (9,), "pessimistic"), (9,), 0)
@@ -116,7 +123,7 @@ def test_bounds_hold_the_truth_as_often_as_they_say(n_captions):
         rows = np.repeat(np.arange(n), n_captions)
         pictures = np.eye(n, dtype=np.float32)
         captions = np.where(hit[rows, None], pictures[rows], pictures[(rows + 1) % n])
-        given = Captioned(pictures, captions, rows, np.arange(len(rows)), 0, 0)
+        given = all_of(pictures, captions, rows, np.arange(len(rows)))
         counts = count_pairs(pictures, captions, rows)
         queries = ask(given, counts, "text-to-image", "own", (1,), "pessimistic")
         (row,) = summary(queries, (1,), seed)
@@ -127,7 +134,7 @@ def test_bounds_hold_the_truth_as_often_as_they_say(n_captions):
 @pytest.mark.parametrize(("direction", "n"), [("image-to-text", 6), ("text-to-image", 3)])
 def test_all_that_there_are_can_be_asked_for(direction, n):
     eye, rows = np.eye(3, dtype=np.float32), np.repeat(np.arange(3), 2)
-    given = Captioned(eye, eye[rows], rows, np.arange(6), 0, 0)
+    given = all_of(eye, eye[rows], rows, np.arange(6))
     counts = count_pairs(eye, eye[rows], rows)
     (row,) = summary(ask(given, counts, direction, "own", (n,), "pessimistic"), (n,), 0)
     assert row["recall"] == 1
