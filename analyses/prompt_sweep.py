@@ -11,7 +11,6 @@ Templates are counted from 0: `openai-80[12]` is the thirteenth, `openai-80[:12]
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import polars as pl
@@ -30,6 +29,7 @@ from embedstore.stats.delong import Areas
 from embedstore.stats.intervals import with_clopper_pearson
 from embedstore.store import Store
 from embedstore.store.contents import TextsRecord, committed
+from embedstore.store.names import named
 
 PARTS = ("sets", "templates", "prefixes", "greedy")
 EVERY = "*"
@@ -94,7 +94,7 @@ def prompt_sweep(
     """
     chosen = _parts(parts)
     _check_counts(n_bins=n_bins, max_templates=max_templates)
-    outside = _named("OOD data set", ood, store.datasets) if ood else []
+    outside = named("OOD data set", ood, store.datasets) if ood else []
     inside = _inside(store, datasets, outside)
     rows: list[Row] = []
     swept = False
@@ -154,23 +154,12 @@ def _check_counts(**counts: int) -> None:
             raise EmbedStoreError(f"{name} is {count}; give at least 1")
 
 
-def _named(kind: str, globs: str, there: Sequence[str]) -> list[str]:
-    """Return the names that match any of the globs, each of which must match one."""
-    found: set[str] = set()
-    for glob in filter(None, map(str.strip, globs.split(","))):
-        matching = [name for name in there if fnmatchcase(name, glob)]
-        if not matching:
-            raise UnknownNameError(kind, glob, there)
-        found.update(matching)
-    return sorted(found)
-
-
 def _inside(store: Store, datasets: str, outside: Sequence[str]) -> list[str]:
     """Return the in-distribution data sets: those that have classes and are not OOD."""
-    named = _named("data set", datasets, store.datasets)
-    left = [d for d in named if d not in outside]
+    matching = named("data set", datasets, store.datasets)
+    left = [d for d in matching if d not in outside]
     asked_for = {name.strip() for name in datasets.split(",")}  # and not by a glob over others
-    clash = sorted(asked_for & set(outside)) or ([] if left else named)
+    clash = sorted(asked_for & set(outside)) or ([] if left else matching)
     if clash:
         raise EmbedStoreError(
             f"data set {clash[0]!r} is to be in- and out-of-distribution; name another with --ood"
@@ -191,7 +180,7 @@ def _prompts(store: Store, models: str, texts: str) -> dict[str, dict[str, Texts
             for name in store.text_sets(model)
             if (record := store.texts(name)[0]).kind == "prompts"
         }
-        for model in _named("model", models, store.models)
+        for model in named("model", models, store.models)
     }
     if not any(sets.values()):
         raise EmbedStoreError(
@@ -199,7 +188,7 @@ def _prompts(store: Store, models: str, texts: str) -> dict[str, dict[str, Texts
             "embedstore prompts encode STORE --model MODEL --set openai-80"
         )
     called = {n: set_name(record) for found in sets.values() for n, record in found.items()}
-    wanted = set(_named("text set", texts, sorted({*called, *called.values()})))
+    wanted = set(named("text set", texts, sorted({*called, *called.values()})))
     chosen = {
         model: {n: record for n, record in found.items() if wanted & {n, called[n]}}
         for model, found in sets.items()

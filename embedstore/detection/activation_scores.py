@@ -10,7 +10,6 @@ Dimensions: N samples of the reference, B of a block, C classes, D embedding, K 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -142,7 +141,7 @@ def ash(subject: Subject, *, percentile: float = 90.0, variant: Variant = "s") -
         raise UnknownNameError("variant of ASH", variant, get_args(Variant))
     n_kept = _n_kept(subject.n_dims, percentile)
     head = _plain_head(subject)
-    deque(_activations(subject), maxlen=0)
+    _refuse_signed(subject)
     return Shaped(head, n_kept, variant)
 
 
@@ -164,7 +163,7 @@ def scale(subject: Subject, *, percentile: float = 85.0) -> Scaled:
     """
     n_kept = _n_kept(subject.n_dims, percentile)
     head = _plain_head(subject)
-    deque(_activations(subject), maxlen=0)
+    _refuse_signed(subject)
     return Scaled(head, n_kept)
 
 
@@ -234,6 +233,12 @@ def _plain_head(subject: Subject) -> LinearHead:
             f"head {subject.head_name!r} brings features to unit length: they are no activations"
         )
     return head
+
+
+def _refuse_signed(subject: Subject) -> None:
+    """Go through the reference for nothing but the sign of its features."""
+    for _ in _activations(subject):
+        pass
 
 
 def _activations(subject: Subject) -> Iterator[F32]:

@@ -6,7 +6,6 @@ Dimensions: N samples of a data set.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fnmatch import fnmatchcase
 from functools import cached_property
 
 import numpy as np
@@ -20,6 +19,7 @@ from embedstore.heads.splits import hashed
 from embedstore.heads.stored import load_fitted
 from embedstore.in_distribution import AUTO, ambiguous, id_candidates
 from embedstore.store import Store
+from embedstore.store.names import named
 from embedstore.store.pointers import datasets_of
 
 Bool = npt.NDArray[np.bool_]
@@ -171,24 +171,11 @@ def _out_of_distribution(
     store: Store, id_name: str, wanted: str, reference: str, there: Sequence[str]
 ) -> list[str]:
     others = [d for d in there if d not in (id_name, reference)]
-    globs = [glob.strip() for glob in wanted.split(",")]
     if wanted == AUTO:
         chosen = [d for d in others if _is_apart(store, d, id_name)]
     else:
-        chosen = [d for d in others if any(fnmatchcase(d, glob) for glob in globs)]
-        for glob in globs if chosen else ():
-            if not any(fnmatchcase(d, glob) for d in there):
-                raise UnknownNameError("OOD data set", glob, others)
-        if reference in globs:
-            raise EmbedStoreError(
-                f"data set {reference!r} is both the reference and out of distribution; choose "
-                "another with --ood or --reference"
-            )
-        if id_name in globs:
-            raise EmbedStoreError(
-                f"data set {id_name!r} is both in distribution and out of it; choose another with "
-                "--ood or --id-dataset"
-            )
+        _refuse_two_sides(wanted, id_name, reference)
+        chosen = named("OOD data set", wanted, others)
     same = [d for d in chosen if _fingerprint(store, d) == _fingerprint(store, id_name)]
     if same:
         raise EmbedStoreError(
@@ -197,11 +184,24 @@ def _out_of_distribution(
         )
     if not chosen:
         raise EmbedStoreError(
-            f"no data set besides {id_name!r} is out of distribution"
-            + (f" or matches {wanted!r}" if wanted != AUTO else "")
-            + f"; name some with --ood (there are: {', '.join(others) or 'none'})"
+            f"no data set besides {id_name!r} is out of distribution; name some with --ood (there "
+            f"are: {', '.join(others) or 'none'})"
         )
     return chosen
+
+
+def _refuse_two_sides(wanted: str, id_name: str, reference: str) -> None:
+    """Refuse a data set that is asked for by its name as OOD, and is something else too."""
+    globs = {glob.strip() for glob in wanted.split(",")}
+    for name, side, option in (
+        (id_name, "in distribution", "--id-dataset"),
+        (reference, "the reference", "--reference"),
+    ):
+        if name in globs:
+            raise EmbedStoreError(
+                f"data set {name!r} is both {side} and out of distribution; choose another with "
+                f"--ood or {option}"
+            )
 
 
 def _is_apart(store: Store, dataset: str, id_name: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Literal
@@ -55,7 +55,7 @@ class Sweep:
         ensembles = chain.from_iterable(
             _ensembles(self._texts(name), parts) for name in self.contest.texts
         )
-        yield from self._judged(ensembles, self.contest.images, "all")
+        yield from self._judged(ensembles, {"all": self.contest.images})
         if "greedy" in parts:
             yield from self._greedy()
 
@@ -66,27 +66,28 @@ class Sweep:
         inner = np.asarray(hashed(ids, self.seed, "prompts") < HALF, np.bool_)
         select, held_out = images.only(inner), images.only(~inner)
         search = replace(self.measurement, score=None)
-        halves: tuple[tuple[Split, Images], ...] = ("select", select), ("held-out", held_out)
         for texts in map(self._texts, self.contest.texts):
             if texts.n_templates > 1 and len(select) and len(held_out):
                 order = greedy_order(texts, select, search, self.max_templates)
-                for split, half in halves:
-                    yield from self._judged(ordered(texts, order), half, split)
+                halves: dict[Split, Images] = {"select": select, "held-out": held_out}
+                yield from self._judged(ordered(texts, order), halves)
 
     def _texts(self, name: str) -> PromptTexts:
         return PromptTexts(self.store, self.model, name, self.contest.columns)
 
     def _judged(
-        self, ensembles: Iterable[Ensemble], images: Images, split: Split
+        self, ensembles: Iterable[Ensemble], splits: Mapping[Split, Images]
     ) -> Iterator[Result]:
-        shape = len(self.contest.columns), images.embeddings.shape[1]
+        """Judge each ensemble on each split, and on OOD pictures once for all of them."""
+        shape = len(self.contest.columns), self.contest.images.embeddings.shape[1]
         for group in in_groups(ensembles, shape):
             weights = [ensemble.weights for ensemble in group]
-            inside = measure(weights, images, self.measurement)
             outside = [measure(weights, other, self.measurement) for other in self.outside]
-            for i, ensemble in enumerate(group):
-                areas = (_areas(inside[i], other[i]) for other in outside)
-                yield Result(ensemble, split, inside[i], tuple(areas))
+            for split, images in splits.items():
+                inside = measure(weights, images, self.measurement)
+                for i, ensemble in enumerate(group):
+                    areas = (_areas(inside[i], other[i]) for other in outside)
+                    yield Result(ensemble, split, inside[i], tuple(areas))
 
 
 def _areas(inside: Measured, outside: Measured) -> Areas | None:

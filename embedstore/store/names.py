@@ -1,10 +1,12 @@
-"""Names that users give: one folder each."""
+"""Names that users give: one folder each; and globs over names that are there."""
 
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
-from embedstore.errors import InvalidNameError
+from embedstore.errors import InvalidNameError, UnknownNameError
 
 #: Bytes that common file systems allow a name, less what `.json` and writing aside add to it.
 MAX_BYTES = 200
@@ -24,6 +26,23 @@ def checked_name(kind: str, name: str) -> str:
             f"{kind} name {name!r} {problem}; use letters, digits, '-', '_', '.' and '+'"
         )
     return name
+
+
+def named(kind: str, globs: str, there: Sequence[str]) -> list[str]:
+    """Return the names that match any of the globs, parted by commas, each of which must match one.
+
+    Raises
+    ------
+    UnknownNameError
+        If a glob matches none; `kind` says of what.
+    """
+    found: set[str] = set()
+    for glob in filter(None, map(str.strip, globs.split(","))):
+        matching = [name for name in there if fnmatchcase(name, glob)]
+        if not matching:
+            raise UnknownNameError(kind, glob, there)
+        found.update(matching)
+    return sorted(found)
 
 
 def _problem(name: str) -> str | None:

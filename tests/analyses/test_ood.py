@@ -173,9 +173,9 @@ def test_class_means_are_means_over_the_classes_of_the_ood_data_set(store):
 
 
 def test_bad_requests_get_one_clear_line(store):
-    with pytest.raises(EmbedStoreError, match="both in distribution and out of it"):
+    with pytest.raises(EmbedStoreError, match="both in distribution and out of distr"):
         run(store, ood=ID)
-    with pytest.raises(EmbedStoreError, match="or matches 'nothing\\*'; name some with --ood"):
+    with pytest.raises(UnknownNameError, match="OOD data set 'nothing\\*'; choose one of: far"):
         run(store, ood="nothing*")
     with pytest.raises(UnknownNameError, match="'nothing'; choose one of: own"):
         run(store, heads="nothing")
