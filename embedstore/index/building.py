@@ -120,8 +120,8 @@ def load(subject: Subject, kind: Kind, metric: Metric) -> Index:
     except (DamagedError, RuntimeError) as error:
         raise DamagedError(f"the index {place.folder} is damaged; {remedy}") from error
     measure = faiss.METRIC_INNER_PRODUCT if metric == "ip" else faiss.METRIC_L2
-    expected = (subject.n_rows, subject.dim, measure)
-    if (index.ntotal, index.d, index.metric_type) != expected:
+    expected = (kind, subject.n_rows, subject.dim, measure)
+    if (manifest.facts["kind"], index.ntotal, index.d, index.metric_type) != expected:
         raise DamagedError(f"the index {place.folder} is of something else; {remedy}")
     apply_settings(index, manifest.facts["settings"])
     last = np.array(manifest.facts["queries"], np.int64)

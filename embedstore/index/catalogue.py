@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from embedstore.errors import UnknownNameError
+from embedstore.errors import DamagedError, UnknownNameError
 from embedstore.index.building import place_of
 from embedstore.index.exact import Metric
 from embedstore.index.kinds import Size, choose, expected_bytes
@@ -29,7 +29,7 @@ INDEXES = {
     "n_bytes": pl.Int64,  # expected, where it is not built
     "recall_at_10": pl.Float64,  # on a sample of its own rows; 1 of flat; null if not measured
     "settings": pl.String,
-    "state": pl.String,  # built; stale: of embeddings that have changed; to build
+    "state": pl.String,  # built; stale: of embeddings that have changed; damaged; to build
 }
 
 
@@ -92,7 +92,10 @@ def remove_indexes(store: Store, places: Sequence[IndexPlace]) -> None:
 
 
 def _row(store: Store, place: IndexPlace) -> dict[str, Any]:
-    manifest = read_manifest(store.files, place.folder)
+    try:
+        manifest, current = read_manifest(store.files, place.folder), is_current(store.files, place)
+    except DamagedError:  # a manifest: the list tells of all other indexes
+        return _named(place) | {"state": "damaged"}
     assert manifest is not None, "it is committed"
     return _named(place) | {
         "n_rows": manifest.facts["n_rows"],
@@ -100,7 +103,7 @@ def _row(store: Store, place: IndexPlace) -> dict[str, Any]:
         "n_bytes": manifest.n_bytes,
         "recall_at_10": manifest.facts["recall_at_10"],
         "settings": _settings(manifest),
-        "state": "built" if is_current(store.files, place) else "stale",
+        "state": "built" if current else "stale",
     }
 
 

@@ -6,15 +6,11 @@ float32 faster); ratios are of the medians, and of the least of each.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-from pytest_benchmark.fixture import BenchmarkFixture
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from embedstore.detection.logit_scores import Matching, generalised_entropy
@@ -26,29 +22,6 @@ from embedstore.stats.detection import detection
 
 N_ID, N_OOD, ROUNDS = 50_000, 50_000, 60
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-def compare(
-    benchmark: BenchmarkFixture,
-    ours: Callable[[], object],
-    rounds: int = ROUNDS,
-    **references: Callable[[], object],
-) -> None:
-    """Time `ours` and each reference in turns, and record the ratios."""
-    taken: dict[str, list[float]] = {name: [] for name in references}
-
-    def take_references() -> None:
-        for name, call in references.items():
-            start = time.perf_counter()
-            call()
-            taken[name].append(time.perf_counter() - start)
-
-    ours()
-    benchmark.pedantic(ours, setup=take_references, rounds=rounds)
-    for name, values in taken.items():
-        ratio = benchmark.stats.stats.median / median(values)
-        benchmark.extra_info[f"ratio_{name}"] = ratio
-        benchmark.extra_info[f"least_{name}"] = benchmark.stats.stats.min / min(values)
 
 
 def drawn(kind: type[np.floating[Any]]) -> tuple[Array, Array, Array, Array]:
@@ -63,7 +36,7 @@ def drawn(kind: type[np.floating[Any]]) -> tuple[Array, Array, Array, Array]:
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("convention", ["id-recall", "id-quantile", "ood-recall"])
 def test_detection_beside_one_sort(
-    benchmark: BenchmarkFixture, kind: type[np.floating[Any]], convention: Any
+    beside: Any, kind: type[np.floating[Any]], convention: Any
 ) -> None:
     id_scores, ood_scores, together, labels = drawn(kind)
 
@@ -72,23 +45,21 @@ def test_detection_beside_one_sort(
         average_precision_score(labels, together)
         roc_curve(labels, together)
 
-    compare(
-        benchmark,
+    beside(
         lambda: detection(id_scores, ood_scores, convention=convention, intervals=False),
+        rounds=ROUNDS,
         sort=lambda: np.sort(together),
         sklearn=peer,
     )
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_detection_with_intervals(
-    benchmark: BenchmarkFixture, kind: type[np.floating[Any]]
-) -> None:
+def test_detection_with_intervals(beside: Any, kind: type[np.floating[Any]]) -> None:
     id_scores, ood_scores, together, _ = drawn(kind)
     found = levels(id_scores, ood_scores)
-    compare(
-        benchmark,
+    beside(
         lambda: detection(id_scores, ood_scores),
+        rounds=ROUNDS,
         sort=lambda: np.sort(together),
         delong_alone=lambda: delong(id_scores, ood_scores),
         auroc_variance=lambda: auroc_variance(found, 0.76),
@@ -101,39 +72,36 @@ def logits() -> list[Array]:
     return [3 * random.standard_normal((2_048, 1_000), dtype=np.float32) for _ in range(10)]
 
 
-def test_log_odds_beside_outcomes(benchmark: BenchmarkFixture) -> None:
+def test_log_odds_beside_outcomes(beside: Any) -> None:
     blocks, labels = logits(), np.full(2_048, -1)
-    compare(
-        benchmark,
+    beside(
         lambda: [top_log_odds(block) for block in blocks],
-        7,
+        rounds=7,
         outcomes=lambda: [outcomes(block, labels) for block in blocks],
     )
 
 
-def test_gen_beside_pytorch_ood(benchmark: BenchmarkFixture) -> None:
+def test_gen_beside_pytorch_ood(beside: Any) -> None:
     torch = pytest.importorskip("torch")
     detector = pytest.importorskip("pytorch_ood.detector")
     blocks = logits()
     tensors = [torch.from_numpy(block) for block in blocks]
-    compare(
-        benchmark,
+    beside(
         lambda: [generalised_entropy(block, 0.1, 100) for block in blocks],
-        7,
+        rounds=7,
         partition=lambda: [np.partition(block, 900, axis=1) for block in blocks],
         pytorch_ood=lambda: [detector.GEN.score(z, M=100) for z in tensors],
     )
 
 
-def test_kl_matching_beside_its_product(benchmark: BenchmarkFixture) -> None:
+def test_kl_matching_beside_its_product(beside: Any) -> None:
     blocks = logits()
     log_typical = np.random.default_rng(1).normal(-9, 1, (1_000, 1_000))
     narrow = log_typical.astype(np.float32)
     scorer = Matching(log_typical)
     given: list[Any] = [SimpleNamespace(logits=block) for block in blocks]
-    compare(
-        benchmark,
+    beside(
         lambda: [scorer(block) for block in given],
-        7,
+        rounds=7,
         product=lambda: [block @ narrow.T for block in blocks],
     )

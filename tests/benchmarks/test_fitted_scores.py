@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import psutil
@@ -30,19 +29,6 @@ SMALL, LARGE, IMAGENET = 16_384, 65_536, 1_281_167
 FITTED = ("mahalanobis", "relative-mahalanobis", "residual", "vim")
 
 
-def compare(benchmark, ours, reference, rounds):
-    seconds = []
-
-    def take_reference():
-        start = time.perf_counter()
-        reference()
-        seconds.append(time.perf_counter() - start)
-
-    ours()
-    benchmark.pedantic(ours, setup=take_reference, rounds=rounds)
-    benchmark.extra_info["ratio"] = benchmark.stats.stats.median / median(seconds)
-
-
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     path = tmp_path_factory.mktemp("fitted") / "s"
@@ -54,7 +40,7 @@ def subject(store):
     return Subject(store, "model", "own", "data", Part("data"))
 
 
-def test_neighbours_beside_faiss(benchmark, store, subject):
+def test_neighbours_beside_faiss(beside, store, subject):
     """A third of 50,000 queries: one of the blocks that the score is given."""
     faiss = pytest.importorskip("faiss")
     reference = unit(np.asarray(store.embeddings("model", "data")).astype(np.float32))
@@ -62,26 +48,25 @@ def test_neighbours_beside_faiss(benchmark, store, subject):
     block = next(subject.blocks(Part("data"), QUERY_ROWS))
     scorer = knn(subject)
     kind = faiss.METRIC_INNER_PRODUCT
-    compare(
-        benchmark,
+    beside(
         lambda: scorer(block),
-        lambda: faiss.knn(queries, reference, scorer.k, metric=kind),
         rounds=3,
+        faiss=lambda: faiss.knn(queries, reference, scorer.k, metric=kind),
     )
 
 
-def test_moments_beside_their_product(benchmark, subject):
+def test_moments_beside_their_product(beside, subject):
     blocks = [(b.embeddings, b.labels) for b in subject.blocks(Part("data"))]
     wide = [x.astype(np.float64) for x, _ in blocks]
-    compare(benchmark, lambda: moments(blocks, 1_000), lambda: [x.T @ x for x in wide], rounds=5)
+    beside(lambda: moments(blocks, 1_000), rounds=5, product=lambda: [x.T @ x for x in wide])
 
 
-def test_distances_beside_their_products(benchmark, subject):
+def test_distances_beside_their_products(beside, subject):
     block = next(subject.blocks(Part("data")))
     scorer = mahalanobis(subject)
     x = block.embeddings.astype(np.float64)
     axes, means = scorer.classes.axes, scorer.classes.means.T.copy()
-    compare(benchmark, lambda: scorer(block), lambda: (x @ axes) @ means, rounds=9)
+    beside(lambda: scorer(block), rounds=9, products=lambda: (x @ axes) @ means)
 
 
 def own_memory(*arguments: object) -> int:

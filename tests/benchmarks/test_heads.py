@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from statistics import median
-
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -30,19 +27,6 @@ def store(tmp_path_factory):
     )
 
 
-def beside(benchmark, ours, reference, rounds=5):
-    seconds = []
-
-    def take_reference():
-        start = time.perf_counter()
-        reference()
-        seconds.append(time.perf_counter() - start)
-
-    ours()
-    benchmark.pedantic(ours, setup=take_reference, rounds=rounds)
-    benchmark.extra_info["ratio"] = benchmark.stats.stats.median / median(seconds)
-
-
 def fitter(store, recipe):
     def fit():
         samples = training(store, "model", "data")
@@ -51,25 +35,25 @@ def fitter(store, recipe):
     return fit
 
 
-def test_linear_probe_beside_bare_scikit_learn(benchmark, store):
+def test_linear_probe_beside_bare_scikit_learn(beside, store):
     x = np.asarray(store.embeddings("model", "data")).astype(np.float32)
     y = store.samples("data")["label"].to_numpy()
     recipe = LinearProbe(dataset="data", C=1e-3)
     bare = LogisticRegression(C=1e-3, max_iter=1000)
-    beside(benchmark, fitter(store, recipe), lambda: bare.fit(x, y), rounds=3)
+    beside(fitter(store, recipe), rounds=3, scikit_learn=lambda: bare.fit(x, y))
 
 
-def test_class_means_beside_a_sum_a_class(benchmark, store):
+def test_class_means_beside_a_sum_a_class(beside, store):
     x = np.asarray(store.embeddings("model", "data")).astype(np.float32)
     y = store.samples("data")["label"].to_numpy()
     beside(
-        benchmark,
         fitter(store, ClassMean(dataset="data")),
-        lambda: np.stack([unit(x[y == c]).mean(axis=0) for c in range(N_CLASSES)]),
+        rounds=5,
+        sums=lambda: np.stack([unit(x[y == c]).mean(axis=0) for c in range(N_CLASSES)]),
     )
 
 
-def test_tip_adapter_logits_beside_the_two_products(benchmark):
+def test_tip_adapter_logits_beside_the_two_products(beside):
     random = np.random.default_rng(0)
     x = random.normal(size=(4096, DIM)).astype(np.float32)
     keys, classes = unit(random.normal(size=(1600, DIM)).astype(np.float32)), np.arange(1600) % 100
@@ -77,4 +61,8 @@ def test_tip_adapter_logits_beside_the_two_products(benchmark):
     cache = build_cache(keys, classes, 1.0, 5.5)
     head = Head(tuple(map(str, range(100))), weights, None, 100.0, True, cache)
     values = np.eye(100, dtype=np.float32)[classes]
-    beside(benchmark, lambda: head.logits(x), lambda: (x @ keys.T) @ values + x @ weights.T)
+    beside(
+        lambda: head.logits(x),
+        rounds=5,
+        products=lambda: (x @ keys.T) @ values + x @ weights.T,
+    )

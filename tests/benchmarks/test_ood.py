@@ -14,8 +14,9 @@ from embedstore import analysis
 from embedstore.heads.head import Head, unit
 from embedstore.heads.stored import save_head
 from embedstore.testing.given import Given, given_store
+from embedstore.testing.texts import add_prompts
 
-N_REFERENCE, N_OOD, DIM, N_CLASSES = 50_000, 10_000, 512, 1_000
+N_REFERENCE, N_OOD, DIM, N_CLASSES, N_WORDS = 50_000, 10_000, 512, 1_000, 10_000
 OOD = [f"ood-{i}" for i in range(5)]
 
 
@@ -43,6 +44,9 @@ def store(tmp_path_factory):
     save_head(store, "model", "linear", Head(tuple(classes), means, np.ones(N_CLASSES, np.float32)))
     zero_shot = Head(tuple(classes), unit(np.maximum(means, 0)), scale=100.0, normalize=True)
     save_head(store, "model", "zero-shot", zero_shot)
+    words = unit(random.normal(size=(N_WORDS, DIM)).astype(np.float32))
+    ids = [f"word-{i}" for i in range(N_WORDS)]
+    add_prompts(store, "model", "words", ids, words, range(N_WORDS))
     return store
 
 
@@ -54,6 +58,7 @@ def test_all_scores_over_five_data_sets(benchmark, store, head):
     faiss.knn(np.concatenate(x[1:]), x[0], 50, metric=faiss.METRIC_INNER_PRODUCT)
     search = time.perf_counter() - start
     asked = {"id_dataset": "id", "ood": "ood-*", "reference": "train", "heads": head}
+    asked["negatives"] = "words--classes"
 
     def table():
         return analysis.run("ood", store, refresh=True, scores="all", **asked)

@@ -317,6 +317,26 @@ def test_a_broken_manifest_is_built_anew(subject):
     assert (made, verify(subject.store.files)) == (True, [])
 
 
+def test_a_broken_manifest_is_told_beside_the_others(subject):
+    for kind in ("flat", "ivf"):
+        build(subject, kind=kind)
+    subject.store.files.path(f"{place_of(subject, 'flat', 'ip').folder}/manifest.json").write_bytes(
+        b""
+    )
+    listed = indexes_table(subject.store).select("kind", "state").rows()
+    assert listed == [("flat", "damaged"), ("ivf", "built")]
+
+
+def test_an_index_of_another_kind_is_not_taken_for_it(subject):
+    build(subject, kind="ivf")
+    folders = [subject.store.files.path(place_of(subject, k, "ip").folder) for k in ("ivf", "hnsw")]
+    shutil.copytree(*folders)
+    with pytest.raises(DamagedError, match="hnsw-ip is of something else; build it with"):
+        load(subject, "hnsw", "ip")
+    index, made = build(subject, kind="hnsw")
+    assert (made, index.facts["kind"]) == (True, "hnsw")
+
+
 def put_in_place(subject, data):
     """Commit other bytes as the flat index."""
     files, folder = subject.store.files, place_of(subject, "flat", "ip").folder
