@@ -39,14 +39,17 @@ def demo(folder: Path) -> None:
     accuracy = analysis.run("accuracy", store, models=story.IMAGE_TEXT)
     show(accuracy.select(columns), "table")
     _title("Photographs nearest to a text (cosine)")
-    show(story.search(store, made), "table")
-    first, n_captions = story.captions_found(store, made)
-    click.echo(f"{first} of {n_captions} captions find their own photograph first.")
+    near, n_first = story.found(store)
+    show(near, "table")
+    n_captions = store.dataset(story.DATASET).n_samples
+    click.echo(f"{n_first} of {n_captions} captions find their own photograph first.")
     _title(f"Done in {duration(time.monotonic() - began)}; the store is {made.store}. Next:")
     click.echo(
         f"  embedstore info {made.store}\n"
         f"  embedstore verify {made.store}\n"
         f"  embedstore analyze accuracy {made.store} --format json\n"
+        f"  embedstore index search {made.store} --model image-text --data photographs \\\n"
+        f"      --text 'a photo of a sunset.' --sample cat/chelsea -k 3\n"
         f"  embedstore encode {made.store} --model image-text=open_clip:{made.model} \\\n"
         f"      --data photographs=folder:{made.pictures} --prompts name\n"
         "The last encodes 17 names and no picture: what is in the store is not computed again."

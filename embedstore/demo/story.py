@@ -1,6 +1,6 @@
 """The demo: two real models over real photographs, and what can be asked once they are in a store.
 
-Dimensions: N photographs, Q queries, D embedding.
+Dimensions: N photographs, Q queries.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from embedstore.demo.assemble import assemble, lite0_spec
 from embedstore.demo.pictures import lay_out, photographs
 from embedstore.encode.encoder import encode
 from embedstore.encode.progress import Progress
+from embedstore.encode.queries import embed_queries
 from embedstore.encode.request import Request
-from embedstore.heads.head import unit
 from embedstore.heads.stored import load_head
-from embedstore.models import load
-from embedstore.models.texts import embed_all_texts
+from embedstore.index.exact import nearest
 from embedstore.prompts import imagenet, prompt_set
 from embedstore.store import Store
 
@@ -81,38 +80,27 @@ def _named(index: pl.Series, names: list[str]) -> list[str | None]:
     return [None if i is None else names[i] for i in index]
 
 
-def search(
-    store: Store, demo: Demo, queries: tuple[str, ...] = QUERIES, k: int = 3
-) -> pl.DataFrame:
-    """Return the k photographs nearest to each query: Q rows."""
+def found(store: Store, k: int = 3) -> tuple[pl.DataFrame, int]:
+    """Ask for photographs in words, the model being loaded once.
+
+    Returns
+    -------
+    tuple
+        The k photographs nearest to each of `QUERIES`, Q rows, and how many of the N captions find
+        their own photograph first.
+    """
     paths = store.samples(DATASET)["path"].to_list()
-    similarity = _text_embeddings(demo, queries) @ _image_embeddings(store).T
-    best = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-    found = [
-        [f"{paths[i]} ({row[i]:.2f})" for i in b] for b, row in zip(best, similarity, strict=True)
-    ]
-    return pl.DataFrame(
-        {"query": queries, **{f"no. {i + 1}": [f[i] for f in found] for i in range(k)}}
-    )
-
-
-def captions_found(store: Store, demo: Demo) -> tuple[int, int]:
-    """Return how many captions find their own photograph first, and how many there are."""
     captions = {p.path.name: p.caption for p in photographs()}
-    names = [path.rsplit("/", 1)[-1] for path in store.samples(DATASET)["path"]]
-    texts = _text_embeddings(demo, tuple(captions[name] for name in names))
-    nearest = (texts @ _image_embeddings(store).T).argmax(axis=1)
-    return int((nearest == np.arange(len(names))).sum()), len(names)
+    own = [captions[path.rsplit("/", 1)[-1]] for path in paths]
+    texts = embed_queries(store, IMAGE_TEXT, texts=[*QUERIES, *own])
+    near = nearest(texts, store.embeddings(IMAGE_TEXT, DATASET).blocks(), k, normalize=True)
+    said = [
+        [f"{paths[i]} ({score:.2f})" for i, score in zip(*answer, strict=True)]
+        for answer in zip(near.rows, near.scores, strict=True)
+    ][: len(QUERIES)]
+    table = {"query": QUERIES, **{f"no. {i + 1}": [s[i] for s in said] for i in range(k)}}
+    n_first = int((near.rows[len(QUERIES) :, 0] == np.arange(len(own))).sum())
+    return pl.DataFrame(table), n_first
 
 
-def _image_embeddings(store: Store) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return unit(np.asarray(store.embeddings(IMAGE_TEXT, DATASET), np.float32))
-
-
-def _text_embeddings(
-    demo: Demo, texts: tuple[str, ...]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    return unit(embed_all_texts(load(f"open_clip:{demo.model}"), list(texts), len(texts)))
-
-
-__all__ = ["Demo", "captions_found", "encode_all", "prepare", "search", "sights"]
+__all__ = ["Demo", "encode_all", "found", "prepare", "sights"]

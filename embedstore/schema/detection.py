@@ -14,7 +14,7 @@ HYPERPARAMETERS = MappingProxyType(
         "scaled": pl.Boolean,  # whether cosines are multiplied by the model's logit scale
         "gamma": pl.Float64,  # GEN's exponent
         "top_m": pl.Int64,  # GEN's most likely classes
-        "n_negatives": pl.Int64,  # NegLabel's words
+        "n_negatives": pl.Int64,  # NegLabel's words at most
         "quantile": pl.Float64,  # of a word's cosines with the classes, by which it is chosen
         "n_groups": pl.Int64,  # of words
         "seed": pl.Int64,  # of these groups
