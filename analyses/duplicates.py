@@ -17,6 +17,7 @@ import polars as pl
 
 from embedstore.analysis import analysis
 from embedstore.errors import EmbedStoreError
+from embedstore.index.answers import samples_at
 from embedstore.index.between import Between, runs_between
 from embedstore.index.exact import Neighbours
 from embedstore.index.searching import SearchKind
@@ -127,8 +128,8 @@ def _each_once(found: pl.DataFrame) -> pl.DataFrame:
 def _described(run: Between, found: pl.DataFrame, threshold: float) -> pl.DataFrame:
     """Name samples and classes, and say whether bytes and labels are the same."""
     store, reference = run.samples.store, run.search.subject
-    first = _samples(store, run.samples.name, found["row"])
-    second = _samples(store, reference.name, found["reference_row"])
+    first = samples_at(store, run.samples.name, found["row"])
+    second = samples_at(store, reference.name, found["reference_row"])
     return pl.DataFrame(
         {
             "sample_id": first["sample_id"],
@@ -150,15 +151,4 @@ def _described(run: Between, found: pl.DataFrame, threshold: float) -> pl.DataFr
         pl.lit(len(run.samples.failed)).cast(pl.Int64).alias("n_left_out"),
         pl.lit(threshold, pl.Float64).alias("threshold"),
         pl.lit(run.search.how).alias("search"),
-    )
-
-
-def _samples(store: Store, dataset: str, rows: pl.Series) -> pl.DataFrame:
-    record = store.dataset(dataset)
-    ids, names = (pl.Series(c, dtype=pl.String) for c in (record.class_ids, record.class_names))
-    samples = store.samples(dataset).select("sample_id", "digest", "label")[rows]
-    return samples.with_columns(
-        pl.col("digest").replace("", None),  # of imported samples: unknown
-        class_id=ids.gather(samples["label"]),
-        class_name=names.gather(samples["label"]),
     )

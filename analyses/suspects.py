@@ -19,6 +19,7 @@ import polars as pl
 
 from embedstore.analysis import analysis
 from embedstore.errors import DatasetError
+from embedstore.index.answers import samples_at
 from embedstore.index.between import Between, runs_between
 from embedstore.index.exact import Neighbours
 from embedstore.index.searching import SearchKind
@@ -159,23 +160,19 @@ def _votes(voices: I64, labels: I64) -> Votes:
 def _described(run: Between, found: pl.DataFrame, k: int, n_judged: int) -> pl.DataFrame:
     """Name samples and classes; where no other class has a vote, there is no other."""
     store, reference = run.samples.store, run.search.subject.name
-    names, others = (
-        pl.Series(store.dataset(d).class_names, dtype=pl.String)
-        for d in (run.samples.name, reference)
-    )
-    samples = store.samples(run.samples.name)
+    samples = samples_at(store, run.samples.name, found["row"])
+    near = samples_at(store, reference, found["nearest_row"])
     contradicted = pl.col("other_share") > 0
-    near = store.samples(reference)["sample_id"].gather(found["nearest_row"])
     return found.select(
         model=pl.lit(run.samples.model),
         dataset=pl.lit(run.samples.name),
-        sample_id=samples["sample_id"].gather(found["row"]),
-        class_name=names.gather(samples["label"].gather(found["row"])),
-        other_class_name=pl.when(contradicted).then(others.gather(found["other"].clip(0))),
+        sample_id=samples["sample_id"],
+        class_name=samples["class_name"],
+        other_class_name=pl.when(contradicted).then(near["class_name"]),
         margin="margin",
         share="share",
         other_share="other_share",
-        nearest_id=pl.when(contradicted).then(near),
+        nearest_id=pl.when(contradicted).then(near["sample_id"]),
         nearest_cosine=pl.when(contradicted).then("nearest_cosine"),
         reference=pl.lit(reference),
         k=pl.lit(k, pl.Int64),

@@ -49,7 +49,7 @@ def demo(folder: Path) -> None:
         f"  embedstore verify {made.store}\n"
         f"  embedstore analyze accuracy {made.store} --format json\n"
         f"  embedstore index search {made.store} --model image-text --data photographs \\\n"
-        f"      --text 'a photo of a sunset.' --sample cat/chelsea -k 3\n"
+        f"      --text 'a photo of a coffee cup.' --sample cat/chelsea -k 3\n"
         f"  embedstore encode {made.store} --model image-text=open_clip:{made.model} \\\n"
         f"      --data photographs=folder:{made.pictures} --prompts name\n"
         "The last encodes 17 names and no picture: what is in the store is not computed again."

@@ -53,6 +53,23 @@ def rows_of(store: Store, dataset: str, sample_ids: Sequence[str]) -> I64:
     return np.array([places[sample_id] for sample_id in sample_ids], np.int64)
 
 
+def samples_at(store: Store, dataset: str, rows: pl.Series) -> pl.DataFrame:
+    """Return the samples of some rows: sample_id, path, digest, and class_id and class_name.
+
+    Null: a digest that is not known, as of imported samples, and the class of one without a label.
+    """
+    record = store.dataset(dataset)
+    ids, names = (pl.Series(c, dtype=pl.String) for c in (record.class_ids, record.class_names))
+    found = store.samples(dataset).select("sample_id", "path", "digest", "label")[rows]
+    return found.select(
+        "sample_id",
+        "path",
+        pl.col("digest").replace("", None),
+        class_id=ids.gather(found["label"]),
+        class_name=names.gather(found["label"]),
+    )
+
+
 def near_samples(search: Search, dataset: str, sample_ids: Sequence[str], k: int) -> pl.DataFrame:
     """Find what is near samples that the store holds, no model needed; none is its own neighbour.
 
@@ -102,19 +119,13 @@ def answers(subject: Subject, found: Neighbours, queries: Sequence[str]) -> pl.D
     }
     rows = pl.Series(found.rows.ravel())
     if subject.part == "images":
-        return pl.DataFrame({**ranked, **_images(subject, rows)}, schema=IMAGES)
+        near = samples_at(subject.store, subject.name, rows)
+        return (
+            pl.DataFrame(ranked)
+            .hstack(near)
+            .select(pl.col(name).cast(dtype) for name, dtype in IMAGES.items())
+        )
     return pl.DataFrame({**ranked, **_texts(subject, rows)}, schema=TEXTS)
-
-
-def _images(subject: Subject, rows: pl.Series) -> dict[str, pl.Series]:
-    samples = subject.store.samples(subject.name).select("sample_id", "path", "label")
-    names = pl.Series(subject.store.dataset(subject.name).class_names, dtype=pl.String)
-    found = samples[rows]
-    return {
-        "sample_id": found["sample_id"],
-        "class_name": names.gather(found["label"]),
-        "path": found["path"],
-    }
 
 
 def _texts(subject: Subject, rows: pl.Series) -> dict[str, pl.Series]:
