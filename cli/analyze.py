@@ -24,7 +24,10 @@ NAMES = {
     "ood": "datasets",
     "reference": "datasets",
     "texts": "texts",
+    "encoder": "models",
     "negatives": "texts",
+    "normaliser": "models",
+    "clean": "datasets",
     "heads": "models/*/outcomes/*",
     "space": "models/*/outcomes/*/*",
 }
@@ -64,25 +67,27 @@ def _command(name: str) -> click.Command:
     found = analysis.find(name)
 
     def call(
-        store: str, format_: str, output: Path | None, *, refresh: bool, **parameters: Any
+        store: str | None, format_: str, output: Path | None, *, refresh: bool, **parameters: Any
     ) -> None:
+        if (store is None) == (parameters.get("table") is None) and not found.needs_store:
+            raise click.UsageError("give either a STORE, or a published table with --table FILE")
         import polars as pl
 
         from embedstore.errors import EmbedStoreError
         from embedstore.store import Store
 
-        frame = analysis.run(name, Store.open(store), refresh=refresh, **parameters)
+        opened = None if store is None else Store.open(store)
+        frame = analysis.run(name, opened, refresh=refresh, **parameters)
         if not isinstance(frame, pl.DataFrame):
             raise EmbedStoreError(
                 f"analysis {found.name!r} returns {type(frame).__name__}; return a Polars DataFrame"
             )
-        nothing = (
-            "no row: no name matches, or there is nothing to tell of those that do; what there is: "
-            f"embedstore info {store}"
-        )
+        nothing = "no row: no name matches, or there is nothing to tell of those that do"
+        if store is not None:
+            nothing += f"; what there is: embedstore info {store}"
         show(frame, format_, output, empty=nothing)
 
-    parameters: list[click.Parameter] = [store_argument()]
+    parameters: list[click.Parameter] = [store_argument(required=found.needs_store)]
     parameters += [_option(p, found.help_of(n)) for n, p in found.parameters.items()]
     refresh_ = click.Option(["--refresh"], is_flag=True, help="Compute anew what was kept.")
     output = click.Option(

@@ -9,9 +9,11 @@ import click
 from click.shell_completion import CompletionItem
 
 
-def store_argument(name: str = "store") -> click.Argument:
+def store_argument(name: str = "store", *, required: bool = True) -> click.Argument:
     """Return the argument STORE: a folder."""
-    return click.Argument([name], type=click.Path(file_okay=False), metavar=name.upper())
+    metavar = name.upper() if required else f"[{name.upper()}]"
+    folder = click.Path(file_okay=False)
+    return click.Argument([name], type=folder, metavar=metavar, required=required)
 
 
 def complete_in_store(folders: str) -> Any:

@@ -1,5 +1,8 @@
 """Analyses by name: functions of a store that return a tidy table.
 
+One whose first parameter is `Store | None` does without a store where its parameter `table` names a
+file of figures that others published.
+
 Ours are the modules of the package `analyses`; a user's own are functions in a file, or entry
 points of the group `embedstore.analyses`.
 """
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec, get_args
 
 from embedstore import docstrings
 from embedstore.errors import EmbedStoreError, UnknownNameError
@@ -46,14 +49,14 @@ class Analysis:
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """The keyword-only parameters: what a user may set."""
-        try:
-            parameters = inspect.signature(self.function, eval_str=True).parameters
-        except NameError as error:
-            raise EmbedStoreError(
-                f"a type in the signature of analysis {self.name!r} cannot be read: {error}; "
-                "import it at the top of the file, not under TYPE_CHECKING"
-            ) from error
-        return {n: p for n, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+        found = self._signature
+        return {n: p for n, p in found.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether it cannot do without a store: else a `table` stands in its place."""
+        first = next(iter(self._signature.values()), None)
+        return first is None or type(None) not in get_args(first.annotation)
 
     @property
     def summary(self) -> str:
@@ -78,7 +81,17 @@ class Analysis:
     def _docstring(self) -> str:
         return inspect.getdoc(self.function) or ""
 
-    def __call__(self, store: Store, **parameters: Any) -> pl.DataFrame:
+    @property
+    def _signature(self) -> Mapping[str, inspect.Parameter]:
+        try:
+            return inspect.signature(self.function, eval_str=True).parameters
+        except NameError as error:
+            raise EmbedStoreError(
+                f"a type in the signature of analysis {self.name!r} cannot be read: {error}; "
+                "import it at the top of the file, not under TYPE_CHECKING"
+            ) from error
+
+    def __call__(self, store: Store | None, **parameters: Any) -> pl.DataFrame:
         """Run it."""
         return self.function(store, **parameters)
 
@@ -140,7 +153,9 @@ def _entry_points() -> Iterable[EntryPoint]:
     return entry_points(group=GROUP)
 
 
-def run(name: str, store: Store, *, refresh: bool = False, **parameters: Any) -> pl.DataFrame:
+def run(
+    name: str, store: Store | None, *, refresh: bool = False, **parameters: Any
+) -> pl.DataFrame:
     """Run an analysis by name, or return what it found before: how one analysis builds on another.
 
     The result of one of ours is kept in the store's `results/` if the store can be written, and is
@@ -151,15 +166,15 @@ def run(name: str, store: Store, *, refresh: bool = False, **parameters: Any) ->
     name
         An analysis, or a Python file with one.
     store
-        Where it reads.
+        Where it reads; None, of one that does without, where its parameters name a table.
     refresh
         Compute it anew, whatever is kept.
     parameters
         The analysis's own.
     """
     found = find(name)
-    asked = _json(found, parameters)
-    if asked is None or not _ours(found):
+    asked = None if store is None else _json(found, parameters)
+    if store is None or asked is None or not _ours(found):
         return found(store, **parameters)
     from embedstore.store.results import load_result, save_result
 

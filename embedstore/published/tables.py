@@ -1,7 +1,7 @@
 """Tables of figures that a user brings: one row a model, a figure a column; several are joined.
 
-CSV or Parquet. The first column or columns of names that tell all rows apart are the models'
-names. It knows numbers and names, not what was measured.
+CSV, JSON lines or Parquet. The first column or columns of names that tell all rows apart are the
+models' names. It knows numbers and names, not what was measured.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_tables(paths: Sequence[str | Path]) -> pl.DataFrame:
     Parameters
     ----------
     paths
-        CSV (parted by commas, semicolons or tabs, one row of titles) or Parquet.
+        CSV (parted by commas, semicolons or tabs, one row of titles), JSON lines or Parquet.
 
     Returns
     -------
@@ -129,16 +129,25 @@ def _by_stem(paths: Sequence[Path]) -> dict[str, pl.DataFrame]:
             raise EmbedStoreError(
                 f"two tables are named {path.stem!r}; rename one, or leave it out"
             )
-        tables[path.stem] = _read(path)
+        tables[path.stem] = read_table(path)
     return tables
 
 
-def _read(path: Path) -> pl.DataFrame:
-    """Read a table, texts that are numbers as numbers."""
+def read_table(path: Path) -> pl.DataFrame:
+    """Read a table, texts that are numbers as numbers.
+
+    Raises
+    ------
+    EmbedStoreError
+        If the file is missing, empty, ragged or no table, or a title stands twice.
+    """
     try:
         with path.open("rb") as file:
-            parquet = file.read(4) == b"PAR1"
-        frame = pl.read_parquet(path, glob=False) if parquet else _read_csv(path)
+            first = file.read(4).lstrip()
+        if first.startswith(b"{"):
+            frame = pl.read_ndjson(path, infer_schema_length=None)
+        else:
+            frame = pl.read_parquet(path, glob=False) if first == b"PAR1" else _read_csv(path)
     except OSError as error:
         raise EmbedStoreError(
             f"cannot read {path} ({error.strerror or error}); check the path"
@@ -146,7 +155,8 @@ def _read(path: Path) -> pl.DataFrame:
     except (csv.Error, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
         said = str(error).partition("\n")[0]
         raise EmbedStoreError(
-            f"{path} cannot be read as a table ({said}); write it as CSV in UTF-8, or as Parquet"
+            f"{path} cannot be read as a table ({said}); write it as CSV in UTF-8, or as Parquet or "
+            "JSON lines"
         ) from error
     if frame.is_empty():
         raise EmbedStoreError(f"{path} has no row; give a table with a row a model")

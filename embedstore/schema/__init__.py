@@ -40,7 +40,9 @@ SAMPLES = MappingProxyType(
         "path": pl.String,  # relative path
         "label": pl.Int32,  # index into the data set's classes; null where there is none
         "n_bytes": pl.Int64,  # of the picture's file
-        "digest": pl.String,  # first 128 bits of the SHA-256 of the picture's bytes, hexadecimal
+        # First 128 bits of the SHA-256 of the picture's bytes, hexadecimal; of one corrupted as it
+        # is read, of what it is made of: the clean bytes, its depth map's, the corruption.
+        "digest": pl.String,
     }
 )
 
@@ -83,7 +85,9 @@ ANSWERS: MappingProxyType[str, Any] = MappingProxyType(
         "order": pl.Int64,  # in which order the options were put, from 0
         "question": pl.String,
         "options": pl.List(pl.String),  # in the order asked
-        "scores": pl.List(pl.Float32),  # of each option; nats
+        "option_classes": pl.List(pl.UInt16),  # of each option: index into the data set's classes
+        "scores": pl.List(pl.Float32),  # of each option: log-likelihood of its tokens, nats
+        "scores_per_token": pl.List(pl.Float32),  # the same over their count
         "prediction": pl.UInt16,  # index into the data set's classes; null: no class, or several
         "answer": pl.String,  # as parsed, such as a letter
         "text": pl.String,  # raw

@@ -5,6 +5,7 @@ data set; the functions ``add_...`` put a further data set into it and return wh
 Everything is seeded: the same calls make the same store.
 """
 
+from embedstore.testing.simulate.corruptions import add_corruptions
 from embedstore.testing.simulate.cue_conflict import add_cue_conflict
 from embedstore.testing.simulate.models import EFFECTS, Design
 from embedstore.testing.simulate.out_of_distribution import add_out_of_distribution
@@ -13,6 +14,6 @@ from embedstore.testing.simulate.shifts import add_shift
 from embedstore.testing.simulate.simulation import DATASET, Simulation, simulate_store
 
 __all__ = [
-    "DATASET", "EFFECTS", "HEAD", "Design", "Simulation", "add_cue_conflict",
-    "add_out_of_distribution", "add_shift", "simulate_store",
+    "DATASET", "EFFECTS", "HEAD", "Design", "Simulation", "add_corruptions",
+    "add_cue_conflict", "add_out_of_distribution", "add_shift", "simulate_store",
 ]  # fmt: skip

@@ -1,0 +1,1 @@
+"""Corruption errors: accuracy under corruption at each severity, against a normaliser's."""
