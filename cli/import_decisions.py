@@ -135,7 +135,9 @@ def answers(
 ) -> None:
     """Bring in a language model's answers, and the classes that they stand for as outcomes.
 
-    Columns question, options, scores, order, answer and text are kept where the file has them.
+    Columns question, options, option_classes, scores, scores_per_token, order, answer and text are
+    kept where the file has them. Options that are names or ids of classes need no option_classes. A
+    sample that was asked about in several orders has a row for each.
 
     \b
     Example:

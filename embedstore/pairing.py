@@ -53,8 +53,8 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class _Side:
-    """What the user calls one of the two, and its runs."""
+class Side:
+    """What the user calls a model, perhaps under one of its heads, and its runs."""
 
     name: str
     model: str
@@ -97,7 +97,7 @@ def comparisons(
         If a name is unknown or means several heads, nothing is there to compare, rows differ, or
         fewer than two samples are left.
     """
-    sides = _side(store, first), _side(store, second)
+    sides = side_of(store, first), side_of(store, second)
     pairs = _pairs(store, sides, datasets, space)
     samples = {name: store.samples(name) for name in {a.dataset for a, _ in pairs}}
     names = sides[0].name, sides[1].name
@@ -112,8 +112,14 @@ def comparisons(
     return labelled
 
 
-def _side(store: Store, name: str) -> _Side:
-    """Find what MODEL or MODEL@HEAD names; an `@` may be part of either."""
+def side_of(store: Store, name: str) -> Side:
+    """Find what MODEL or MODEL@HEAD names; an `@` may be part of either.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such model, or it has no outcomes under that head.
+    """
     models, runs = store.models, store.outcome_runs()
     model, head = name, ""
     while model not in models:
@@ -124,7 +130,7 @@ def _side(store: Store, name: str) -> _Side:
     own = [run for run in runs if run.model == model]
     if head and head not in {run.head for run in own}:
         raise UnknownNameError(f"head of model {model!r}", head, {run.head for run in own})
-    return _Side(name, model, tuple(run for run in own if head in ("", run.head)))
+    return Side(name, model, tuple(run for run in own if head in ("", run.head)))
 
 
 def _space(run: OutcomeRun) -> str:
@@ -132,7 +138,7 @@ def _space(run: OutcomeRun) -> str:
 
 
 def _pairs(
-    store: Store, sides: tuple[_Side, _Side], datasets: str, space: str | None
+    store: Store, sides: tuple[Side, Side], datasets: str, space: str | None
 ) -> list[tuple[OutcomeRun, OutcomeRun]]:
     """Return the runs of both sides that can be compared, by data set and label space."""
     chosen = {run.dataset for run in store.outcome_runs(datasets=datasets)}
@@ -165,7 +171,7 @@ def _pairs(
     return alike
 
 
-def _only(side: _Side, dataset: str, space: str) -> OutcomeRun:
+def _only(side: Side, dataset: str, space: str) -> OutcomeRun:
     """Return the one run of a side on a data set and label space."""
     runs = [run for run in side.runs if (run.dataset, _space(run)) == (dataset, space)]
     heads = sorted({run.head for run in runs})
@@ -178,7 +184,7 @@ def _only(side: _Side, dataset: str, space: str) -> OutcomeRun:
 
 
 def _nothing_shared(
-    sides: tuple[_Side, _Side], first: set[tuple[str, str]], second: set[tuple[str, str]]
+    sides: tuple[Side, Side], first: set[tuple[str, str]], second: set[tuple[str, str]]
 ) -> EmbedStoreError:
     a, b = sides[0].name, sides[1].name
     own, other = ({dataset for dataset, _ in places} for places in (first, second))
@@ -227,7 +233,7 @@ def _compared(
         }
     )
     if where is not None:
-        chosen = _selected(samples, pair[0].dataset, where)
+        chosen = selected(samples, pair[0].dataset, where)
         outcomes, samples = outcomes.filter(chosen), samples.filter(chosen)
     _check_rows(outcomes, pair[0], names, rows)
     judged = pl.col("first").is_not_null() & pl.col("second").is_not_null()
@@ -245,8 +251,14 @@ def _agree(
     return (first == second).fill_null(value=False)
 
 
-def _selected(samples: pl.DataFrame, dataset: str, where: str) -> pl.Series:
-    """Return which samples meet a condition: (N,)."""
+def selected(samples: pl.DataFrame, dataset: str, where: str) -> pl.Series:
+    """Return which samples meet an SQL condition on their columns: (N,).
+
+    Raises
+    ------
+    DatasetError
+        If it is no condition, or no sample meets it.
+    """
     try:
         met = samples.select(pl.sql_expr(where).alias("met"))["met"]
     except pl.exceptions.PolarsError as error:
@@ -294,4 +306,4 @@ def _note(store: Store, pair: tuple[OutcomeRun, OutcomeRun]) -> str | None:
     return f"protocols differ: {asked[0]} and {asked[1]}"
 
 
-__all__ = ["Comparison", "Rows", "comparisons"]
+__all__ = ["Comparison", "Rows", "Side", "comparisons", "selected", "side_of"]

@@ -1,37 +1,45 @@
 """Tests of language models against their own image encoders, by how hard classes are for these.
 
-A class is hard or easy by the encoder's accuracy on the *other* half of the samples, parted by a
-hash of their ids: chance errors of one half do not choose what is measured on it.
+Where a language model's answers are stored, both are judged among the options that it was given, as
+by the analysis `interaction`; where its outcomes alone are, by these.
 
 Dimensions: N samples, K draws.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from embedstore import zoo
-from embedstore.claims.evidence import Evidence
+from embedstore.claims.evidence import DEFAULT_PROMPTS, Evidence
 from embedstore.claims.finding import Finding
 from embedstore.errors import EmbedStoreError
-from embedstore.heads.splits import hashed
-from embedstore.pairing import Comparison, comparisons
+from embedstore.interaction.encoders import asked_of, encoder_runs, own_encoder
+from embedstore.interaction.hardness import QUANTILE, Side, on_classes
+from embedstore.interaction.judging import answered, judged
+from embedstore.pairing import comparisons
 from embedstore.stats.bootstrap import bootstrap_means, percentile_interval
 from embedstore.stats.paired import PairedCounts, mcnemar, paired_counts
 from embedstore.store import Store
+from embedstore.store.outcomes import OutcomeRun
 
 Bool = npt.NDArray[np.bool_]
 F64 = npt.NDArray[np.float64]
-Side = Literal["hardest", "easiest"]
 
-#: Share of the classes that are hard, and that are easy.
-QUANTILE = 0.25
-_WEIGHTS = "-quickgelu"  # in a name of open_clip: an activation, not other weights
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A language model and its encoder on the same samples."""
+
+    model: str
+    encoder: str
+    dataset: str
+    samples: pl.DataFrame  # (N,) rows: `sample_id`, `label`, right `first` and `second`, `many_way`
+    note: str | None  # what makes the two less comparable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +54,8 @@ class AgainstEncoder:
         return (
             "accuracy of each language model less that of its encoder (zoo column vision_encoder) "
             f"on the {QUANTILE:.0%} of classes {self.side} for the encoder on the other half of "
-            "the samples (hash of ids), mean over models and data sets, samples resampled; p: "
-            "exact McNemar, the largest over models"
+            "the samples (hash of ids), among the same options where answers are stored, mean over "
+            "models and data sets, samples resampled; p: exact McNemar, the largest over models"
         )
 
     @property
@@ -59,86 +67,83 @@ class AgainstEncoder:
         """Make the test."""
         statistic = "mean difference of accuracy"
         found, notes = compared(evidence.store)
-        names = [comparison.first.model for comparison in found]
-        n_models = len({*names, *(comparison.second.model for comparison in found)})
+        names = [beside.model for beside in found]
+        n_models = len({*names, *(beside.encoder for beside in found)})
         if not found:
             detail = "no language model stands beside its encoder on a labelled data set"
             lacking = Finding.lacking(statistic, 0, 0, detail)
             return _noted(lacking, notes)
-        rows = [self._rows(comparison, evidence.seed) for comparison in found]
+        rows = [self._rows(beside, evidence.seed) for beside in found]
         n, seed = evidence.n_resamples, evidence.seed
         gains = [a.astype(np.float64) - b for a, b in rows]
         drawn = np.mean([bootstrap_means(g, n_resamples=n, seed=seed)[:, 0] for g in gains], axis=0)
         low, high = (float(bound) for bound in percentile_interval(drawn))
         counts = [paired_counts(a, b) for a, b in rows]
         p = max(float(mcnemar(c.first_only, c.second_only)) for c in counts)
-        detail = "; ".join(
-            _sentence(c, comparison) for c, comparison in zip(counts, found, strict=True)
-        )
+        detail = "; ".join(_sentence(c, beside) for c, beside in zip(counts, found, strict=True))
         value = float(np.mean([g.mean() for g in gains]))
         finding = Finding(statistic, value, n_models, len(set(names)), detail, low, high, p)
-        return _noted(finding, [*notes, *(c.note for c in found if c.note)])
+        return _noted(finding, [*notes, *(beside.note for beside in found if beside.note)])
 
-    def _rows(self, comparison: Comparison, seed: int) -> tuple[Bool, Bool]:
+    def _rows(self, beside: Beside, seed: int) -> tuple[Bool, Bool]:
         """Return who is right on the samples of hard or easy classes: (N,), (N,)."""
-        frame = comparison.outcomes.with_columns(
-            comparison.samples["label"],
-            half=hashed(comparison.samples["sample_id"].to_list(), seed, "hard classes") < 0.5,
-        ).drop_nulls(["first", "second", "label"])
-        parts = [
-            frame.filter(pl.col("half") == half).join(
-                chosen_classes(frame.filter(pl.col("half") != half), self.side), "label", "semi"
-            )
-            for half in (False, True)
-        ]
-        kept = pl.concat(parts)
-        if kept.is_empty():
-            raise EmbedStoreError(
-                f"no class of {comparison.first.dataset!r} has samples in both halves; compare "
-                "language models on more samples"
-            )
+        kept = on_classes(beside.samples, "many_way", self.side, dataset=beside.dataset, seed=seed)
         return kept["first"].to_numpy(), kept["second"].to_numpy()
 
 
-def chosen_classes(judged: pl.DataFrame, side: Side) -> pl.DataFrame:
-    """Return the hard or easy classes by column `second`: N rows -> `label`, a row a class."""
-    accuracy = judged.group_by("label").agg(pl.col("second").mean()).sort("label")
-    if side == "hardest":
-        chosen = pl.col("second") <= pl.col("second").quantile(QUANTILE, "lower")
-    else:
-        chosen = pl.col("second") >= pl.col("second").quantile(1 - QUANTILE, "higher")
-    return accuracy.filter(chosen).select("label")
-
-
-def compared(store: Store) -> tuple[list[Comparison], list[str]]:
+def compared(store: Store) -> tuple[list[Beside], list[str]]:
     """Return each language model beside its encoder, a row a data set, and what stood against."""
-    specs = {name: store.model(name).spec for name in store.models}
-    by_weights = {_weights(spec): name for name, spec in specs.items()}
-    found: list[Comparison] = []
+    found: list[Beside] = []
     notes = []
-    for name, spec in specs.items():
-        encoder = (zoo.find(spec) or {}).get("vision_encoder")
-        clip = by_weights.get(_weights(encoder)) if encoder else None
-        if clip is None:
+    for name in store.models:
+        encoder = own_encoder(store, name)
+        if encoder is None:
             continue
+        by = _by_answers if asked_of(store, name) else _by_outcomes
         try:
-            found += comparisons(store, name, clip, rows="common")
+            found += by(store, name, encoder)
         except EmbedStoreError as error:
             notes.append(str(error))
     return found, notes
 
 
-def _weights(spec: str) -> str:
-    """Return a SPEC that is the same for the same weights."""
-    known = zoo.find(spec)
-    return str(known["spec"] if known else spec).replace(_WEIGHTS, "")
+def _by_answers(store: Store, model: str, encoder: str) -> Iterator[Beside]:
+    """Yield the two among the same options, one a data set and protocol."""
+    for asked in asked_of(store, model):
+        said = answered(store, asked, "per-token", None)
+        run = min(encoder_runs(store, asked, encoder), key=_rank)
+        both = judged(store, said, run)
+        if not both.samples["choice_known"].all():
+            raise EmbedStoreError(str(both.note))
+        right = {
+            name: (pl.col(of) == pl.col("label")).fill_null(value=False)
+            for name, of in (("first", "decision"), ("second", "choice"))
+        }
+        samples = both.samples.select("sample_id", "label", many_way="correct", **right)
+        yield Beside(model, encoder, asked.dataset, samples, both.note)
 
 
-def _sentence(counts: PairedCounts, comparison: Comparison) -> str:
-    run, other = comparison.first, comparison.second
+def _by_outcomes(store: Store, model: str, encoder: str) -> Iterator[Beside]:
+    """Yield the two in the same label space, one a data set and space."""
+    for comparison in comparisons(store, model, encoder, rows="common"):
+        samples = (
+            comparison.outcomes.hstack(comparison.samples.select("sample_id", "label"))
+            .with_columns(many_way="second")
+            .drop_nulls(["first", "second", "label"])
+        )
+        yield Beside(model, encoder, comparison.first.dataset, samples, comparison.note)
+
+
+def _rank(run: OutcomeRun) -> tuple[bool, bool, str]:
+    """Order heads: of the zoo's default prompts, the model's own, others by name."""
+    return not run.head.startswith(DEFAULT_PROMPTS), run.head != "own", run.head
+
+
+def _sentence(counts: PairedCounts, beside: Beside) -> str:
     return (
-        f"of {counts.n_samples} samples of {run.dataset} {run.model} alone is right on "
-        f"{counts.first_only}, {other.model} alone on {counts.second_only}, both on {counts.both}"
+        f"of {counts.n_samples} samples of {beside.dataset} {beside.model} alone is right on "
+        f"{counts.first_only}, {beside.encoder} alone on {counts.second_only}, both on "
+        f"{counts.both}"
     )
 
 

@@ -257,6 +257,8 @@ RETRIEVAL = tuple(
     )]
 )  # fmt: skip
 
+#: Of keypoint pairs, the mean over classes.
+PCK = "correspondence.recall?dataset=spair-71k&unit=box&threshold=0.1&group=none"
 THREE_D = (
     Claim(
         "clip-convnets-beat-vits-under-3d-corruption", "3d",
@@ -269,7 +271,7 @@ THREE_D = (
     Claim(
         "clip-convnets-beat-vits-in-correspondence", "3d",
         "CLIP's ConvNets find more correspondences than its ViTs.",
-        MeanDifference("correspondence.pck?dataset=spair-71k", CONVNETS, VITS), ABOVE,
+        MeanDifference(PCK, CONVNETS, VITS), ABOVE,
     ),
 )  # fmt: skip
 

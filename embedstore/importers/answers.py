@@ -6,7 +6,7 @@ Dimensions: N samples, R answers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -26,16 +26,21 @@ from embedstore.importers.models import imported_model
 from embedstore.importers.predictions import Target, check_target, reasons, save_decisions
 from embedstore.importers.report import Report
 from embedstore.importers.tables import Table, texts, typed
+from embedstore.interaction import deciding
+from embedstore.interaction.options import check_options, named_classes
 from embedstore.prompts import ClassList
 from embedstore.store import Store
 from embedstore.store.answers import protocols, save_answers
+from embedstore.store.datasets import DatasetRecord
 
 #: Columns of `schema.ANSWERS` that a file may have -> what else they are called.
 USUAL = {
     "order": (),
     "question": ("prompt",),
     "options": ("choices",),
+    "option_classes": (),
     "scores": (),
+    "scores_per_token": (),
     "answer": (vlm_shapebias.ANSWER,),
     "text": ("raw_text", "raw", "output"),
 }
@@ -69,10 +74,14 @@ def import_answers(
     layout_name
         Whose file it is: `columns`, `vlm-shapebias`.
 
+    Where a sample was asked about in several orders, one row each (column `order`), the outcomes
+    are what its answers decide together (:func:`embedstore.interaction.deciding.decisions`).
+
     Raises
     ------
     DatasetError
-        If an id is none, stands twice, or a class is unknown.
+        If an id is none, stands twice in an order, or a class is unknown; if options are not what
+        their classes say, or other orders offer.
     IdentityError
         If the store has other answers there.
     """
@@ -80,25 +89,33 @@ def import_answers(
         raise DatasetError(f"answers of {table.path} need a protocol; name it with --protocol")
     samples = dataset_of(store, target.dataset)
     layout = file_layout(layout_name)
-    decisions = read_decisions(table, layout, columns or Columns(), allow_missing=True)
+    columns, answer_columns = columns or Columns(), answer_columns or AnswerColumns()
+    parts = _by_order(table)
+    said = [read_decisions(part, layout, columns, allow_missing=True) for part in parts]
     check_target(store, target)
-    answers, nulls = _answers(store, table, target, decisions, samples["sample_id"], answer_columns)
+    found = [
+        _answers(store, part, target, one, samples["sample_id"], answer_columns)
+        for part, one in zip(parts, said, strict=True)
+    ]
+    answers = pl.concat(frame for frame, *_ in found).sort("sample_index", "order")
+    nulls = found[0][1]
+    record, where = store.dataset(target.dataset), str(table.path)
+    check_options(answers, record, samples["sample_id"], where)
     facts = {
-        "inputs": {"file": table.digest, "fingerprint": store.dataset(target.dataset).fingerprint},
+        "inputs": {"file": table.digest, "fingerprint": record.fingerprint},
         "provenance": {"kind": "imported", **table.origin},
         "nulls": nulls,
     }
     imported_model(store, target.model, spec=target.spec, origin=table.origin)
     there = target.protocol in protocols(store.files, target.model, target.dataset)
     save_answers(store.files, target.model, target.dataset, target.protocol, answers, facts)
-    outcomes = save_decisions(store, table, target, decisions)
+    together = said[0] if len(said) == 1 else _together(answers, said, samples, record, where)
+    outcomes = save_decisions(store, table, target, together)
     place = f"{target.model} on {target.dataset}, protocol {target.protocol!r}"
-    notices = [f"answers: {reason}" for reason in reasons(nulls)]
-    return Report(
-        f"{place}: {answers.height:,} answers",
-        there and outcomes.already,
-        [*outcomes.notices, *notices],
-    )
+    notices = [*outcomes.notices, *(notice for *_, of_order in found for notice in of_order)]
+    notices += [f"answers: {reason}" for reason in reasons(nulls)]
+    already = there and outcomes.already
+    return Report(f"{place}: {answers.height:,} answers", already, list(dict.fromkeys(notices)))
 
 
 def _answers(
@@ -107,26 +124,66 @@ def _answers(
     target: Target,
     decisions: Decisions,
     sample_ids: pl.Series,
-    columns: AnswerColumns | None,
-) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Return a row an answer, in the samples' order, and why a column is null where it is."""
+    columns: AnswerColumns,
+) -> tuple[pl.DataFrame, dict[str, str], list[str]]:
+    """Return a row an answer, in the samples' order; why a column is null; and notices."""
     where, record = str(table.path), store.dataset(target.dataset)
     classes = ClassList("", record.class_ids, record.class_names)
     matched = match(decisions.ids, sample_ids, where, target.dataset)
-    found = _columns(table, columns or AnswerColumns())
+    found = _columns(table, columns)
     read = table.select(list(found.values())) if found else pl.DataFrame()
     kept: dict[str, pl.Series] = {
-        name: _in_type(read[column], name, where) for name, column in found.items()
+        name: _in_type(read[column], name, where)
+        for name, column in found.items()
+        if name != "option_classes"
     }
+    if "option_classes" in found:
+        kept["option_classes"] = _given_classes(read[found["option_classes"]], record, where)
+    elif "options" in kept:
+        kept["option_classes"] = named_classes(kept["options"], record)
     kept["prediction"] = class_indices(decisions.predictions, decisions.ids, classes, where)
     kept["order"] = kept.get("order", pl.Series([0] * len(decisions.ids)))
     empty = pl.Series([None] * len(decisions.ids))
+    if decisions.no_class.any():  # an answer, and not none
+        answer = kept.get("answer", empty.cast(pl.String))
+        kept["answer"] = answer.set(decisions.no_class & answer.is_null(), vlm_shapebias.NO_CLASS)
     frame = pl.DataFrame({name: kept.get(name, empty) for name in schema.ANSWERS})
     rows = pl.DataFrame({"row": matched.rows}).with_row_index("sample").drop_nulls("row")
     frame = frame[rows["row"]].with_columns(sample_index=rows["sample"])
     frame = frame.select(pl.col(name).cast(dtype) for name, dtype in schema.ANSWERS.items())
     lacking = [name for name in USUAL if name not in kept]
-    return frame, dict.fromkeys(lacking, "the file has no such column")
+    nulls = dict.fromkeys(lacking, "the file has no such column")
+    if "options" in kept and not frame["option_classes"].count():
+        nulls["option_classes"] = "options name no classes of the data set"
+    return frame, nulls, matched.notices(table.path.name, target.dataset)
+
+
+def _by_order(table: Table) -> list[Table]:
+    """Return the rows of each order in which options were put, in the order of the file."""
+    if "order" not in table.columns:
+        return [table]
+    orders = table.select(["order"])["order"].unique(maintain_order=True)
+    return [replace(table, lazy=table.lazy.filter(pl.col("order").eq_missing(o))) for o in orders]
+
+
+def _together(
+    answers: pl.DataFrame,
+    said: Sequence[Decisions],
+    samples: pl.DataFrame,
+    record: DatasetRecord,
+    where: str,
+) -> Decisions:
+    """Return one decision a sample over all orders."""
+    joint = deciding.decisions(answers, "per-token", f"answers of {where}").samples
+    class_ids = pl.Series(record.class_ids, dtype=pl.String)
+    columns = {k: v for k, v in said[0].columns.items() if k != "confidence"}
+    return Decisions(
+        samples["sample_id"].gather(joint["sample_index"]),
+        class_ids.gather(joint["decision"]),
+        joint["decision"].is_null(),
+        None,
+        columns,
+    )
 
 
 def _columns(table: Table, columns: AnswerColumns) -> dict[str, str]:
@@ -149,3 +206,19 @@ def _in_type(column: pl.Series, name: str, where: str) -> pl.Series:
             f"column {column.name!r} of {where} holds {column.dtype} where {name} are {dtype}; "
             "write lists as JSON, or rename the column"
         ) from error
+
+
+def _given_classes(column: pl.Series, record: DatasetRecord, where: str) -> pl.Series:
+    """Return a column of lists of classes as indices: (R,) indices, or ids or names."""
+    lists = typed(column)
+    if lists.dtype == pl.List(pl.String):
+        classes = named_classes(lists, record)
+    else:
+        classes = _in_type(column, "option_classes", where)
+    wrong = (classes.is_null() & column.is_not_null()).arg_true()
+    if len(wrong):
+        raise DatasetError(
+            f"row {wrong[0] + 1} of {where} has option_classes that are not all classes of "
+            f"{record.name!r}; write indices, ids or names of these"
+        )
+    return classes

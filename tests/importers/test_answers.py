@@ -37,8 +37,8 @@ def test_answers_keep_all_that_the_file_says(store, write):
     found = store.answers("llava", "pets", "options-2")
     assert dict(found.schema) == dict(schema.ANSWERS)
     assert found.rows() == [
-        (0, 0, "Which?", ["dog", "cat"], [-1.0, -1.0], None, None, "Both."),
-        (2, 0, "Which?", ["cat", "dog"], [-2.0, -0.5], 1, "B", "B. A dog"),
+        (0, 0, "Which?", ["dog", "cat"], [1, 0], [-1.0, -1.0], None, None, None, "Both."),
+        (2, 0, "Which?", ["cat", "dog"], [0, 1], [-2.0, -0.5], None, 1, "B", "B. A dog"),
     ]
     outcomes = store.outcomes().collect()
     assert outcomes["prediction"].to_list() == [None, None, 1, None]
@@ -52,8 +52,9 @@ def test_lists_in_a_csv_are_json_and_lacking_columns_are_null(store, write):
     rows = 'image,pred,response,options\n1.jpg,cat,A,"[""cat"", ""dog""]"\n'
     report = import_answers(store, read_table(write("a.csv", rows)), TARGET)
     found = store.answers("llava", "pets", "options-2")
-    assert found.rows() == [(0, 0, None, ["cat", "dog"], None, 0, "A", None)]
-    assert "answers: null: question, scores, text (the file has no such column)" in report.notices
+    assert found.rows() == [(0, 0, None, ["cat", "dog"], [0, 1], None, None, 0, "A", None)]
+    lacking = "question, scores, scores_per_token, text (the file has no such column)"
+    assert f"answers: null: {lacking}" in report.notices
     wrong = read_table(write("b.csv", "image,pred,scores\n1.jpg,cat,high\n"))
     with pytest.raises(DatasetError, match="holds String where scores are List.Float32.*as JSON"):
         import_answers(store, wrong, Target("other", "pets", protocol="p"))
@@ -90,3 +91,71 @@ def test_answers_are_verified_copied_and_removed(store, write, tmp_path):
     remove(store, Selection("llava", "pets"))
     assert not store.files.path("models/llava/answers").exists()
     assert not verify(store.files)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"options": ["Red-Fox", "dog"]}, [2, 1]),
+        ({"options": ["A", "B"], "option_classes": [2, 1]}, [2, 1]),
+        ({"options": ["A", "B"], "option_classes": ["red fox", "dog"]}, [2, 1]),
+        ({"options": ["A", "B"]}, None),
+    ],
+)
+def test_options_are_classes_by_name_or_as_the_file_says(store, write, given, found):
+    rows = [{"image": "1.jpg", "pred": "dog", "scores_per_token": [-1, -0.5], **given}]
+    report = import_answers(store, read_table(write("a.jsonl", lines(rows))), TARGET)
+    answers = store.answers("llava", "pets", "options-2")
+    assert answers["option_classes"].to_list() == [found]
+    assert answers["scores_per_token"].to_list() == [[-1.0, -0.5]]
+    unnamed = "answers: null: option_classes (options name no classes of the data set)"
+    assert (unnamed in report.notices) is (found is None)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"options": ["cat", "dog"], "option_classes": [1, 0]},
+         "sample 'cat/1' in order 0 of .*a.jsonl lists its options in another order"),
+        ({"options": ["cat", "dog"], "scores": [-1]}, "another number of scores than of options"),
+        ({"option_classes": ["cat", "cow"]}, "row 1 of .* option_classes that are not all classes"),
+        ({"option_classes": [0, 3]}, "offers a class beyond the 3 of 'pets'"),
+    ],
+)  # fmt: skip
+def test_options_in_another_order_or_of_no_class_are_refused(store, write, given, message):
+    rows = [{"image": "1.jpg", "pred": "dog", **given}]
+    with pytest.raises(DatasetError, match=message):
+        import_answers(store, read_table(write("a.jsonl", lines(rows))), TARGET)
+    assert "llava" not in store.models
+
+
+def test_answers_in_both_orders_decide_together(store, write):
+    scores = {"cat/1.jpg": ([-1, -2], [-1, -3]), "cat/2.JPEG": ([-1, -2], [-4, -1])}
+    rows = [
+        {"image": image, "order": order, "options": put, "scores_per_token": of_order[order],
+         "pred": put[int(of_order[order][0] < of_order[order][1])]}
+        for order, put in enumerate((["cat", "dog"], ["dog", "cat"]))
+        for image, of_order in scores.items()
+    ]  # fmt: skip
+    rows.append({**rows[0], "image": "9.jpg"})
+    report = import_answers(store, read_table(write("a.jsonl", lines(rows))), TARGET)
+    found = store.answers("llava", "pets", "options-2")
+    assert found.select("sample_index", "order", "prediction").rows() == [
+        (0, 0, 0), (0, 1, 1), (1, 0, 0), (1, 1, 0),
+    ]  # fmt: skip
+    outcomes = store.outcomes().collect()
+    assert outcomes["prediction"].to_list() == [1, 0, None, None]  # means of the first: -2, -1.5
+    assert outcomes["correct"].to_list() == [False, True, None, None]
+    assert "1 (9.jpg) of a.jsonl are no samples of pets: left out" in report.notices
+    twice = read_table(write("b.jsonl", lines([*rows, rows[0]])))
+    with pytest.raises(DatasetError, match="'cat/1.jpg' stands twice"):
+        import_answers(store, twice, Target("other", "pets", protocol="p"))
+
+
+def test_an_answer_of_no_class_is_an_answer(store, write):
+    rows = "image,pred_label\ncat/1,na\ndog/3,\n"
+    table = read_table(write("a.csv", rows))
+    import_answers(store, table, TARGET, layout_name="vlm-shapebias")
+    answers = store.answers("llava", "pets", "options-2")
+    assert answers.select("prediction", "answer").rows() == [(None, "na"), (None, None)]
+    assert store.outcomes().collect()["correct"].to_list() == [False, None, None, None]

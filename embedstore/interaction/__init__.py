@@ -1,0 +1,1 @@
+"""A language model beside the image encoder that it sees through, on the very same pictures."""
