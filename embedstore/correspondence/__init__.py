@@ -1,0 +1,1 @@
+"""Correspondence: whether patch features find the same surface point in another picture."""
