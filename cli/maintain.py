@@ -12,23 +12,38 @@ from cli.arguments import complete_in_store, store_argument
 @click.option(
     "--data", shell_complete=complete_in_store("datasets"), help="A data set, by its name."
 )
+@click.option(
+    "--pairs",
+    shell_complete=complete_in_store("datasets/*/pairs"),
+    help="Only this set of the data set's pairs.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def rm(store: str, model: str | None, data: str | None, dry_run: bool, yes: bool) -> None:
+def rm(
+    store: str,
+    model: str | None,
+    data: str | None,
+    pairs: str | None,
+    dry_run: bool,
+    yes: bool,
+) -> None:
     """Remove a model, a data set, or one model's run over a data set.
+
+    With --pairs, one set of a data set's pairs alone.
 
     \b
     Examples:
       embedstore rm clip.store --model vit-b-32
       embedstore rm clip.store --model vit-b-32 --data imagenet-a
       embedstore rm clip.store --data imagenet-a --yes
+      embedstore rm clip.store --data navi --pairs wild
     """
     from embedstore.store import Store
     from embedstore.store.maintenance import Selection, removable, remove
 
     if model is None and data is None:
         raise click.UsageError("name what to remove: --model NAME, --data NAME, or both")
-    opened, selection = Store.open(store), Selection(model, data)
+    opened, selection = Store.open(store), Selection(model, data, pairs)
     for folder in removable(opened, selection):
         click.echo(folder)
     if dry_run:

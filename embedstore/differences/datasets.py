@@ -24,6 +24,7 @@ from embedstore.differences.causes import (
 )
 from embedstore.differences.findings import ONLY, Finding, counted, some, unlike
 from embedstore.differences.pair import Pair
+from embedstore.differences.pair_sets import compare_pairs
 from embedstore.store import Store
 from embedstore.store.datasets import DatasetRecord
 
@@ -39,7 +40,7 @@ class DatasetDifference:
     rows: tuple[I64, I64]  # (K,) of A and of B: the samples that both hold, by id
     touched: Bool  # (K,) whose label or picture differs
     causes: tuple[Cause, ...]
-    beside: Mapping[str, Cause]  # annotations and captions that differ, by name
+    beside: Mapping[str, Cause]  # annotations, captions, pairs that differ, by name
     same_classes: bool
     aligned: bool  # whether row i of one is row i of the other, and none is left over
 
@@ -89,16 +90,17 @@ def compare_dataset(pair: Pair, name: str) -> tuple[DatasetDifference, list[Find
             causes.append(Cause(Level.DATASET, name, reason, moves))
     beside, said = compare_annotations(name, samples, both.rows)
     captions, in_texts = compare_captions(pair, *records)
+    pairs, in_pairs = compare_pairs(pair, name)
     difference = DatasetDifference(
         name,
         both.rows,
         touched,
         tuple(causes),
-        {**beside, **captions},
+        {**beside, **captions, **pairs},
         same_classes=records[0].class_ids == records[1].class_ids,
         aligned=samples[0]["sample_id"].equals(samples[1]["sample_id"]),
     )
-    return difference, [*findings, *said, *in_texts]
+    return difference, [*findings, *said, *in_texts, *in_pairs]
 
 
 def _rows(a: pl.DataFrame, b: pl.DataFrame) -> tuple[I64, I64]:

@@ -25,6 +25,16 @@ def annotation_table(dataset: str, name: str) -> str:
     return f"datasets/{dataset}/annotations/{name}"
 
 
+def pair_sets(dataset: str) -> str:
+    """All sets of pairs of a data set's pictures."""
+    return f"datasets/{dataset}/pairs"
+
+
+def pairs(dataset: str, name: str) -> str:
+    """One of them: pairs, and the truth of which points of them belong together."""
+    return f"datasets/{dataset}/pairs/{name}"
+
+
 def texts(texts: str) -> str:
     """Prompts or captions of a text set."""
     return f"texts/{texts}"

@@ -22,6 +22,7 @@ from embedstore.store.manifest import (
     read_manifest,
     write_manifest,
 )
+from embedstore.store.pair_sets import begun_sets, finished_sets, pair_rows
 from embedstore.store.patches import begun_layers
 from embedstore.store.plans import PLAN
 from embedstore.store.pointers import datasets_of, finished, write_pointer, written
@@ -57,6 +58,8 @@ def summary(store: Store) -> pl.DataFrame:
         rows += index_rows(store.files, model)
         if not datasets_of(store.files, model):
             rows.append((model, None, None, 0, 0, 0, "no data set yet"))
+    for dataset in store.datasets:
+        rows += pair_rows(store.files, dataset)
     return pl.DataFrame(rows, schema=INFO, orient="row")
 
 
@@ -65,7 +68,7 @@ def _run_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object,
     if record is None:
         run = BlockRun.planned(files, layout.images(model, dataset))
         if run is None:
-            return []
+            return answers.asking_rows(files, model, dataset)
         done = run.plan.n_blocks - len(run.missing())
         state = f"{done} of {run.plan.n_blocks} blocks"
         return [(model, dataset, None, run.plan.n_rows, len(run.failures()), 0, state)]
@@ -77,14 +80,15 @@ def _run_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object,
         rows.append((model, dataset, None, *common, images.n_bytes, "finished"))
     elif said is not None and said["embeddings"]:
         rows.append((model, dataset, None, *common, 0, "embeddings are missing"))
-    for head in sorted({*record["heads"], *files.folders(f"models/{model}/logits/{dataset}")}):
+    begun_ones = (files.folders(f"models/{model}/{part}/{dataset}") for part in _PARTS)
+    for head in sorted(set(record["heads"]).union(*begun_ones)):
         logits = read_manifest(files, layout.logits(model, dataset, head))
         begun = files.exists(f"{layout.logits(model, dataset, head)}/{PLAN}")
         complete = (logits is not None or not begun) and bool(record["heads"].get(head))
         n_bytes = (logits.n_bytes if logits else 0) + _outcome_bytes(files, model, dataset, head)
         state = "finished" if complete else "unfinished"
         rows.append((model, dataset, head, *common, n_bytes, state))
-    return rows + _patch_rows(files, model, dataset)
+    return rows + _patch_rows(files, model, dataset) + answers.asking_rows(files, model, dataset)
 
 
 def _patch_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object, ...]]:
@@ -116,6 +120,7 @@ class Selection:
 
     model: str | None = None
     dataset: str | None = None
+    pairs: str | None = None  # only this set of the data set's pairs
 
     def check(self, store: Store) -> None:
         """Raise :class:`UnknownNameError` if a name is not in the store."""
@@ -127,6 +132,17 @@ class Selection:
             known |= set(datasets_of(store.files, model))
         if self.dataset is not None and self.dataset not in known:
             raise UnknownNameError("data set", self.dataset, known)
+        if self.pairs is not None:
+            self._check_pairs(store)
+
+    def _check_pairs(self, store: Store) -> None:
+        if self.dataset is None or self.model is not None:
+            raise StoreError("a set of pairs belongs to a data set alone; name it with --data")
+        sets = begun_sets(store.files, self.dataset)
+        if self.pairs not in sets:
+            raise UnknownNameError(
+                f"set of pairs of data set {self.dataset!r}", str(self.pairs), sets
+            )
 
 
 def removable(store: Store, selection: Selection) -> list[str]:
@@ -137,6 +153,8 @@ def removable(store: Store, selection: Selection) -> list[str]:
         if selection.model is None:
             raise StoreError("nothing is chosen; name a model, a data set, or both")
         return [f"runs/{selection.model}", layout.model(selection.model)]
+    if selection.pairs is not None:
+        return [layout.pairs(selection.dataset, selection.pairs)]
     models = [selection.model] if selection.model else files.folders("models")
     folders = [
         folder
@@ -180,11 +198,11 @@ def _prompt_folders(store: Store, dataset: str) -> list[str]:
 
 
 def remove(store: Store, selection: Selection) -> list[str]:
-    """Remove a model, a data set, or one's run over the other; return the folders removed."""
+    """Remove a model, a data set, one's run over the other, or pairs; return what was removed."""
     folders = removable(store, selection)
     models = [selection.model] if selection.model else store.files.folders("models")
     for model in models:
-        if selection.dataset is not None:
+        if selection.dataset is not None and selection.pairs is None:
             store.files.delete(layout.pointer(model, selection.dataset))
     for folder in folders:
         if store.files.path(folder).is_dir():
@@ -234,6 +252,7 @@ def _folders_of(source: Store, models: list[str], datasets: list[str]) -> list[s
     folders += [
         layout.annotation_table(d, a) for d in datasets for a in annotation_names(source.files, d)
     ]
+    folders += [layout.pairs(d, p) for d in datasets for p in finished_sets(source.files, d)]
     used = {t for m in models for t in source.text_sets(m)}
     used |= {t for d in datasets for t in source.dataset(d).captions}
     folders += [layout.texts(t) for t in sorted(used)]
@@ -286,7 +305,7 @@ def _copy_folder(
 
 def _same_dataset(source: LocalFiles, target: LocalFiles, folder: str) -> bool:
     """Whether both are one data set, though their pictures lay in different places."""
-    if not folder.startswith("datasets/") or "/annotations/" in folder:
+    if not folder.startswith("datasets/") or folder.count("/") > 1:  # what lies below one
         return False
     name = folder.removeprefix("datasets/")
     (ours, _), (theirs, _) = load_dataset(source, name), load_dataset(target, name)

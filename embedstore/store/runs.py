@@ -10,6 +10,7 @@ Dimensions: N rows of the run, B rows of a block.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -157,6 +158,11 @@ class BlockRun:
         start, stop = self.plan.rows(block)
         return StoredArray(self.files, self.folder, array, entries)[start:stop]
 
+    def held_table(self, block: int, name: str, data: bytes) -> bytes:
+        """Write a block's table unless one is there; return the bytes that the store holds."""
+        key = f"{self.folder}/{_table_name(block, name)}"
+        return data if self.files.create(key, data) else self.files.read(key)
+
     def has_table(self, block: int, name: str) -> bool:
         """Whether a finished block has a table of that name."""
         record = self.block_record(block)
@@ -166,11 +172,15 @@ class BlockRun:
         """Return a finished block's table, its digest checked."""
         record = self.block_record(block)
         key = _table_name(block, name)
-        data = self.files.read(f"{self.folder}/{key}")
+        try:
+            data = self.files.read(f"{self.folder}/{key}")
+        except FileNotFoundError:
+            data = b""  # of no table
         if record is None or read_entries(record).get(key) != FileEntry.of(data):
+            again = "import the pairs" if self.plan.kind == "pairs" else "encode"
             raise DamagedError(
-                f"{self.folder}/{key} is damaged; mend it with: embedstore verify --repair, "
-                "then encode again"
+                f"{self.folder}/{key} is missing or damaged; mend it with: embedstore verify "
+                f"--repair, then {again} again"
             )
         return data
 
@@ -204,7 +214,8 @@ class BlockRun:
         for name in [PLAN, *(f"{a.name}/zarr.json" for a in self.plan.arrays)]:
             contents[name] = FileEntry.of(self.files.read(f"{self.folder}/{name}"))
         if self.plan.kind == "images":
-            contents[FAILURES_TABLE] = self._write_failures(_failures_table(failures))
+            table_ = failures_table([Failure(*f) for f in failures])
+            contents[FAILURES_TABLE] = self._write_failures(table_)
         counts = {"n_rows": self.plan.n_rows, "n_failures": len(failures)}
         manifest = Manifest(self.plan.kind, contents, {**counts, **(facts or {})})
         return write_manifest(self.files, self.folder, manifest)
@@ -261,6 +272,14 @@ class BlockRun:
         return [mine.get(row, Failure(row, "decode", unknown)) for row in rows]
 
 
+def clear_blocks(files: LocalFiles, folder: str) -> None:
+    """Remove plan and blocks of a run without arrays, once its tables are committed as one."""
+    if files.path(f"{folder}/blocks").is_dir():
+        with suppress(FileNotFoundError):  # another worker was quicker
+            files.delete_folder(f"{folder}/blocks")
+    files.delete(f"{folder}/{PLAN}")
+
+
 def _record_name(block: int) -> str:
     return f"{block:06d}.json"
 
@@ -269,6 +288,6 @@ def _table_name(block: int, name: str) -> str:
     return f"blocks/{block:06d}.{name}.parquet"
 
 
-def _failures_table(failures: Sequence[Sequence[Any]]) -> pl.DataFrame:
-    columns = dict(zip(FAILURES, map(list, zip(*failures, strict=True)), strict=False))
-    return table(FAILURES, columns or {name: [] for name in FAILURES})
+def failures_table(failures: Sequence[Failure]) -> pl.DataFrame:
+    """Return failures as a table, columns of `schema.FAILURES`."""
+    return table(FAILURES, {name: [getattr(f, name) for f in failures] for name in FAILURES})

@@ -282,7 +282,7 @@ def folder_of(key: str) -> str:
     """Return the committed folder that a file belongs to."""
     parts = key.split("/")
     depth = {"datasets": 2, "texts": 2}.get(parts[0])
-    if parts[0] == "datasets" and len(parts) > 4 and parts[2] == "annotations":
+    if parts[0] == "datasets" and len(parts) > 4 and parts[2] in ("annotations", "pairs"):
         depth = 4
     if depth is None and parts[0] == "models" and len(parts) > 3:
         depths = {"images": 4, "texts": 4, "heads": 4, "logits": 5, "patches": 5, "answers": 5}

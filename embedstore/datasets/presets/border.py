@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from embedstore.datasets.pictures import decode
+from embedstore.datasets.pictures import decode, ppm
 from embedstore.datasets.readers import FolderReader
 
 #: Pixels taken off each side: a red line of one, and, as in the field's code, one more.
@@ -13,7 +13,7 @@ BORDER = 2
 
 @dataclass(frozen=True, slots=True)
 class BorderlessReader:
-    """Reads PNG files less their border, as PPM: bytes that no compressor's version changes."""
+    """Reads PNG files less their border, as PPM."""
 
     root: str
 
@@ -26,5 +26,4 @@ class BorderlessReader:
         height, width = pixels.shape[:2]
         if min(height, width) <= 2 * BORDER:
             return data
-        inner = pixels[BORDER:-BORDER, BORDER:-BORDER]
-        return b"P6 %d %d 255\n" % (inner.shape[1], inner.shape[0]) + inner.tobytes()
+        return ppm(pixels[BORDER:-BORDER, BORDER:-BORDER])

@@ -5,7 +5,7 @@ Dimensions: N pictures.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -16,10 +16,16 @@ from embedstore.datasets.presets.border import BorderlessReader
 from embedstore.datasets.presets.catalog import Preset, preset, preset_classes, presets
 from embedstore.datasets.presets.corruptions import one_of, sources
 from embedstore.datasets.presets.found import Found, find
+from embedstore.datasets.presets.upright import UprightReader
 from embedstore.datasets.readers import FolderReader, Reader
 from embedstore.datasets.sources import Listing, Source, source_kind
 from embedstore.errors import DatasetError, EmbedStoreError
 
+#: Presets whose pictures are not read as they are stored, as in the field's own code.
+_READERS: Mapping[str, Callable[[str], Reader]] = {
+    "objectnet": BorderlessReader,
+    "navi": UprightReader,
+}
 #: The option by which a part of a data set is taken on purpose.
 PARTIAL = "partial"
 #: Missing files and folders that a message names.
@@ -45,8 +51,7 @@ class PresetSource(Source):
 
     def reader(self) -> Reader:
         """Return a reader of files below the pictures' folder."""
-        root = str(self.found.root)
-        return BorderlessReader(root) if self.preset.name == "objectnet" else FolderReader(root)
+        return _READERS.get(self.preset.name, FolderReader)(str(self.found.root))
 
     def listing(self) -> Listing:
         """List all pictures, with labels, annotations and captions."""
