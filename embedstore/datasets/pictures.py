@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from embedstore.errors import PictureError, require
 from embedstore.kernels.resize import resize
-from embedstore.transform import Transform
+from embedstore.transform import Transform, resized, window
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -97,8 +97,8 @@ def fit(picture: U8, transform: Transform, out: U8 | None = None) -> U8:
         raise PictureError(
             "transform", f"too thin: {width} x {height} pixels become {size[1]} x {size[0]}"
         )
-    top, kept_height, first_row = _window(size[0], transform.size[0])
-    left, kept_width, first_column = _window(size[1], transform.size[1])
+    top, kept_height, first_row = window(size[0], transform.size[0], transform.crop)
+    left, kept_width, first_column = window(size[1], transform.size[1], transform.crop)
     if out is None:
         out = np.empty((*transform.size, 3), np.uint8)
     whole = (kept_height, kept_width) == transform.size and out.flags.c_contiguous
@@ -116,28 +116,9 @@ def fit(picture: U8, transform: Transform, out: U8 | None = None) -> U8:
     return out
 
 
-def resized(height: int, width: int, transform: Transform) -> tuple[int, int]:
-    """Return the height and width to which a picture is resized before the crop.
-
-    `shortest` to a square truncates as torchvision's ``Resize``; `longest`, and `shortest` to an
-    oblong, round as ``ResizeKeepRatio`` of open_clip and timm.
-    """
-    aim_height, aim_width = transform.resize_to
-    if transform.resize == "squash":
-        return aim_height, aim_width
-    if transform.resize == "shortest" and aim_height == aim_width:
-        longer = int(aim_height * max(height, width) / min(height, width))
-        return (longer, aim_height) if width <= height else (aim_height, longer)
-    ratios = height / aim_height, width / aim_width
-    ratio = max(ratios) if transform.resize == "longest" else min(ratios)
-    return round(height / ratio), round(width / ratio)
-
-
-def _window(n: int, wanted: int) -> tuple[int, int, int]:
-    """Return, for one side, where the kept part starts, its length, and where it lands."""
-    if wanted > n:
-        return 0, n, (wanted - n) // 2
-    return round((n - wanted) / 2.0), wanted, 0
+def ppm(picture: U8) -> bytes:
+    """Return a picture as PPM, bytes that no compressor's version changes: (H, W, 3) ->."""
+    return b"P6 %d %d 255\n" % (picture.shape[1], picture.shape[0]) + picture.tobytes()
 
 
 def _decoded_jpeg(data: bytes, pixel_limit: int) -> U8 | None:
@@ -223,4 +204,4 @@ def _tall_first() -> bool:
     return int(PIL.__version__.split(".")[0]) >= 13
 
 
-__all__ = ["PIXEL_LIMIT", "decode", "fit", "prepare", "resized"]
+__all__ = ["PIXEL_LIMIT", "decode", "fit", "ppm", "prepare"]

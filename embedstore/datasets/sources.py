@@ -41,11 +41,18 @@ class Listing:
     captions: Mapping[str, Sequence[Sequence[str]]] = field(default_factory=dict)  # (N,) by set
     spaces: Sequence[str] = field(default=())  # label spaces to judge it in, besides its own
 
+    def samples(self) -> pl.DataFrame:
+        """Return ids, paths and annotations, as a store has them: N rows."""
+        columns = {"sample_id": self.sample_ids, "path": self.paths}
+        samples = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+        return samples if self.annotations is None else samples.hstack(self.annotations)
+
 
 class Source(ABC):
     """A data set's pictures, before the store knows them."""
 
     spec: str  # as the user gave it
+    rendering: str = ""  # how pictures are made of the files, and its version; "": they are them
 
     @abstractmethod
     def listing(self) -> Listing:
@@ -59,7 +66,15 @@ class Source(ABC):
 
     @abstractmethod
     def reader(self) -> Reader:
-        """Return what reads a picture by its path in the listing."""
+        """Return what reads a picture by its locator."""
+
+    def content(self) -> Reader:
+        """Return what reads, by the same locators, the bytes that a picture's digest is of."""
+        return self.reader()
+
+    def locators(self, samples: pl.DataFrame) -> pl.Series:
+        """Return what the reader is given for rows of a listing's, or the store's, samples."""
+        return samples["path"]
 
 
 Opener = TypeVar("Opener", bound=Callable[[str], Source])
@@ -82,6 +97,7 @@ def open_source(spec: str) -> Source:
     """Return the source of a SPEC such as `folder:/data/pictures`."""
     # each registers itself
     from embedstore.datasets import folder, manifests, parquet, webdataset  # noqa: F401
+    from embedstore.datasets.corrupted import source as corrupted  # noqa: F401
 
     kind, colon, location = spec.partition(":")
     if not colon or not location:
@@ -115,24 +131,23 @@ def describe(
     progress
         Called with the count of pictures read since the last call.
     """
-    signature = _signature(listing)
+    signature = _signature(listing, source.rendering)
     if known is not None and known.listing == signature and known.source == source.spec:
         return known, None
+    described = listing.samples()
     columns = {
-        "sample_id": listing.sample_ids,
-        "path": listing.paths,
+        "sample_id": described["sample_id"],
+        "path": described["path"],
         "label": listing.labels,
         "n_bytes": listing.n_bytes,
-        "digest": _digests(source.reader(), listing.paths, progress),
+        "digest": _digests(source.content(), source.locators(described), progress),
     }
     samples = table(schema.SAMPLES, columns)
     classes = listing.classes or ClassList(name, (), ())
-    # A data set called `imagenet` may have classes of its own; their list is not ImageNet's.
-    own_name = f"{name}-classes" if name == imagenet().name else name
     record = DatasetRecord(
         name=name,
         source=source.spec,
-        class_list=classes.name or own_name,
+        class_list=classes.name or own_class_list(name),
         class_ids=classes.ids,
         class_names=classes.names,
         n_samples=samples.height,
@@ -142,25 +157,31 @@ def describe(
     return record, samples
 
 
-def _digests(read: Reader, paths: Sequence[str], progress: Callable[[int], None]) -> pl.Series:
-    def digest(path: str) -> str:
+def own_class_list(name: str) -> str:
+    """Return what a data set's own classes are called as a list."""
+    # One called `imagenet` may have classes of its own; their list is not ImageNet's.
+    return f"{name}-classes" if name == imagenet().name else name
+
+
+def _digests(read: Reader, locators: pl.Series, progress: Callable[[int], None]) -> pl.Series:
+    def digest(locator: str) -> str:
         try:
-            return sha256(read(path)).hexdigest()[:DIGEST_DIGITS]
+            return sha256(read(locator)).hexdigest()[:DIGEST_DIGITS]
         except PictureError:
             return ""  # the encoder meets it again and records why
 
     digests = [pl.Series(dtype=pl.String)]
     with ThreadPoolExecutor(n_threads()) as pool:
-        for start in range(0, len(paths), 512):
-            part = paths[start : start + 512]
+        for start in range(0, len(locators), 512):
+            part = locators[start : start + 512]
             digests.append(pl.Series(list(pool.map(digest, part)), dtype=pl.String))
             progress(len(part))
     return pl.concat(digests)
 
 
-def _signature(listing: Listing) -> str:
+def _signature(listing: Listing, rendering: str) -> str:
     named = listing.classes and (listing.classes.ids, listing.classes.names)  # labels count them
-    digest = sha256(repr(named).encode("utf-8", "surrogatepass"))
+    digest = sha256((repr(named) + rendering).encode("utf-8", "surrogatepass"))
     rows = zip(listing.paths, listing.labels, listing.n_bytes, listing.changed, strict=True)
     for row in rows:
         digest.update(repr(row).encode("utf-8", "surrogatepass"))

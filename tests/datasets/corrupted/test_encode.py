@@ -1,0 +1,102 @@
+"""Clean and corrupted pictures through a model, into one store."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+from embedstore import Store
+from embedstore.store.verify import verify
+
+pytest.importorskip("imagecorruptions")
+MODEL = "toy=python:toy_models:linear"
+
+
+@pytest.fixture
+def encode(manifest, tmp_path, monkeypatch):
+    """Run `embedstore encode` over the manifest's pictures."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "encode"))
+    monkeypatch.setenv("TOY_CLASSES", "x,y")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+
+    def run(*words):
+        words = ("encode", tmp_path / "store", "--model", MODEL, "--workers", "1", *words)
+        return CliRunner().invoke(main, list(map(str, words)), catch_exceptions=False)
+
+    return run
+
+
+def test_clean_and_corrupted_stand_side_by_side_and_a_second_run_does_nothing(
+    encode, manifest, tmp_path
+):
+    words = ("--data", f"pets=csv:{manifest}", "--corrupt", "fog:3", "--corrupt", "near_focus:1-2")
+    said = encode(*words)
+    assert said.exit_code == 0, said.stderr
+    store = Store.open(tmp_path / "store")
+    names = ["pets", "pets--fog--3", "pets--near_focus--1", "pets--near_focus--2"]
+    assert store.datasets == names
+    assert len({store.dataset(name).fingerprint for name in names}) == 4
+    samples = store.samples("pets--near_focus--2")
+    assert samples.select("corruption", "severity").unique().rows() == [("near_focus", 2)]
+    assert samples["depth"].to_list() == [f"depth/{name}.png" for name in "abc"]
+    assert store.samples("pets")["sample_id"].equals(samples["sample_id"])
+    assert {store.dataset(name).class_list for name in names} == {"pets"}
+    found = [np.asarray(store.embeddings("toy", name)) for name in names]
+    assert all(np.isfinite(f).all() for f in found)
+    for i, one in enumerate(found):
+        assert all((one != other).any(axis=1).all() for other in found[:i])
+    assert verify(store.files) == []
+
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "store").rglob("*") if p.is_file()}
+    again = encode(*words)
+    expected = [f"toy on {name}: already there, nothing to do" for name in names]
+    assert again.stderr.splitlines() == expected
+    after = {p: p.stat().st_mtime_ns for p in (tmp_path / "store").rglob("*") if p.is_file()}
+    assert after == before
+
+
+def test_batches_and_processes_do_not_change_a_picture(encode, manifest, tmp_path):
+    noise = ("--corrupt", "gaussian_noise:5")
+    encode("--data", f"all=csv:{manifest}", *noise, "--batch-size", "3")
+    part = pl.read_csv(manifest)[1:]
+    part.write_csv(manifest.parent / "part.csv")
+    encode("--data", f"part=csv:{manifest.parent}/part.csv", *noise, "--batch-size", "3")
+    store = Store.open(tmp_path / "store")
+    whole, rest = (
+        np.asarray(store.embeddings("toy", f"{name}--gaussian_noise--5"), np.float32)
+        for name in ("all", "part")
+    )
+    np.testing.assert_allclose(rest, whole[1:], atol=1e-3)
+
+
+def test_a_bad_map_is_one_failure_and_a_dry_run_measures_corrupted_pictures(
+    encode, manifest, tmp_path
+):
+    (manifest.parent / "depth" / "b.png").write_bytes(b"no map")
+    words = ("--data", f"pets=csv:{manifest}", "--corrupt", "fog_3d:5")
+    dry = encode(*words, "--dry-run", "--format", "csv")
+    assert dry.exit_code == 0
+    assert [line.split(",")[1] for line in dry.stdout.splitlines()[1:]] == [
+        "pets", "pets--fog_3d--5",
+    ]  # fmt: skip
+    said = encode(*words, "--strict")
+    assert said.exit_code == 3
+    assert "toy on pets--fog_3d--5: 3 pictures, 1 could not be used" in said.stderr
+    failures = Store.open(tmp_path / "store").failures("toy", "pets--fog_3d--5")
+    assert failures.select("row", "stage").rows() == [(1, "transform")]
+    assert failures["reason"][0].startswith("the depth map cannot be read")
+
+
+def test_a_store_refuses_other_maps_under_the_same_name(encode, manifest):
+    words = ("--data", f"pets=csv:{manifest}", "--corrupt", "fog_3d:1")
+    assert encode(*words).exit_code == 0
+    shutil.copy(manifest.parent / "a.png", manifest.parent / "depth" / "c.png")
+    said = encode(*words)
+    assert said.exit_code == 1
+    assert "'pets--fog_3d--1' is in the store with other content" in said.stderr
