@@ -3,7 +3,8 @@
 Conventions (Hendrycks & Dietterich, 2019; RobustBench alike): corruption_error is the sum of errors
 over severities over the normaliser's sum, mean_corruption_error 100 times its mean over
 corruptions; the relative ones take errors on clean pictures off both. A number of which a severity
-or corruption is missing is null, and the note says what. Bounds are 95 % Clopper-Pearson.
+or corruption is missing is null, and the note says what. A picture that a head does not judge
+under one corruption, or clean, is left out of all. Bounds are 95 % Clopper-Pearson.
 """
 
 from __future__ import annotations

@@ -1,20 +1,23 @@
 """A language model beside the image encoder that it sees through, on the very same samples.
 
 Conventions. Every answer is decided by the score of its options (`per-token`: log-likelihood over
-the count of an option's tokens; `sum`: without that) or by the text as parsed; ties go to the lower
-class. `model_accuracy` is the mean over orders. One decision over both orders, the class of the
-highest mean score (of texts: the class that more orders name than any other, or none), stands
-beside the encoder's in the two-by-two table, McNemar's exact test and `difference`, whose bounds
-are Newcombe's method 10 for paired proportions (1998). The encoder chooses among the same options,
-by its logits cut to these; where answers hold no options, among all classes. A text that names no
-option, or several, is wrong where texts decide, and counted apart.
+the count of an option's tokens; `sum`: without that) or, where it has none, by the text as parsed.
+`model_accuracy` is the mean over orders. One decision over both orders stands beside the encoder's
+in the two-by-two table, McNemar's exact test and `difference`, whose bounds are Newcombe's method
+10 for paired proportions (1998): the class of the highest mean score, ties to the lower class; of
+texts the class that most orders name, and where orders name different ones as often the one that a
+hash of the sample's id draws, so that a guess is as good as in one order. The encoder chooses among
+the same options, by its logits cut to these; where answers hold no options, among all classes. A
+text that names no option, or several, is wrong where texts decide, and counted apart.
 
-Position bias is tested over samples whose two orders are answered with different classes: whether
-the two answers stand nearer to the front than if they were exchanged (of two options: whether the
-first-put one is taken both times), a binomial test at one half. A class is hard or easy by the
-encoder's accuracy among all classes on the other half of the samples, halves parted by a hash of
-ids (seed 0), so that noise does not regress to the mean. Shape bias is as in the analysis
-`shape-bias`, over samples whose shape and texture are options.
+What orders differ in is counted over samples that were answered in all of them. Position bias is
+tested over those whose two orders are answered with different classes: whether the two answers
+stand nearer to the front than if they were exchanged (of two options: whether the first-put one is
+taken both times), a binomial test at one half. A quarter of the classes, rounded up, is hard and as
+many are easy, by the encoder's accuracy among all classes on the other half of the samples, halves
+parted by a hash of ids (seed 0), so that noise does not regress to the mean; classes of equal
+accuracy stand in the order of a hash of their ids. Shape bias is as in the analysis `shape-bias`,
+over samples whose shape and texture are options.
 
 Dimensions: M samples that both judged.
 """
@@ -37,18 +40,24 @@ from embedstore.interaction.measuring import measured
 from embedstore.schema.interaction import INTERACTION
 from embedstore.stats.multiple import benjamini_hochberg
 from embedstore.store import Store
+from embedstore.store.datasets import DatasetRecord
 from embedstore.store.outcomes import OutcomeRun
 
 By = Literal["all", "class", "hardness"]
 #: Of the test by which position bias is flagged.
 LEVEL = 0.05
+_FEWER = (
+    "{} samples were answered in fewer orders than others: they do not count where orders are "
+    "compared"
+)
 CONVENTION = (
-    "decision: highest mean score over orders (of texts: the class that most orders name), ties to "
-    "the lower class; encoder: among the same options; difference: decided less encoder accuracy, "
-    "Newcombe's method 10; mcnemar: exact, of the decisions; position: exact binomial over samples "
+    "decision: highest mean score over orders, ties to the lower class; of texts the class that "
+    "most orders name, ties drawn by a hash of the sample's id; encoder: among the same options; "
+    "difference: decided less encoder accuracy, Newcombe's method 10; mcnemar: exact, of the "
+    "decisions; orders: compared over samples answered in all; position: exact binomial over those "
     f"whose two orders disagree, flagged at q < {LEVEL}; q: Benjamini-Hochberg over all rows; "
-    f"hardness: {QUANTILE:.0%} of the classes by the encoder's many-way accuracy on the other half "
-    "(hash of ids, seed 0)"
+    f"hardness: {QUANTILE:.0%} of the classes (rounded up) by the encoder's many-way accuracy on "
+    "the other half (hash of ids, seed 0), ties by a hash of class ids"
 )
 
 
@@ -154,28 +163,37 @@ def _table(store: Store, said: Answered, run: OutcomeRun, by: By) -> pl.DataFram
         "score": said.decisions.score,
         "n_left_out": both.n_left_out,
         "pixels": pixels_of(store.model(run.model).spec),
-        "note": both.note,
     }
-    found = measured(_in_levels(store, both.samples, run.dataset, by))
-    return found.with_columns(pl.lit(value).alias(name) for name, value in names.items())
+    fewer = pl.col("n_fewer_orders")
+    notes = (
+        pl.lit(both.note, pl.String),
+        pl.col("note"),
+        pl.when(fewer > 0).then(pl.format(_FEWER, fewer)),
+    )
+    return measured(_in_levels(both.samples, store.dataset(run.dataset), by)).with_columns(
+        *(pl.lit(value).alias(name) for name, value in names.items()),
+        note=pl.concat_str(notes, separator="; ", ignore_nulls=True).replace("", None),
+    )
 
 
-def _in_levels(store: Store, samples: pl.DataFrame, dataset: str, by: By) -> pl.DataFrame:
-    """Add a column `level`; by hardness only samples of hard and of easy classes stay."""
+def _in_levels(samples: pl.DataFrame, record: DatasetRecord, by: By) -> pl.DataFrame:
+    """Add `level` and a `note` of it; by hardness only samples of hard and of easy classes stay."""
     if by == "class":
-        names = pl.Series(_class_names(store, dataset), dtype=pl.String)
-        return samples.with_columns(level=names.gather(samples["label"])).sort("label")
-    if by == "hardness":
-        parts = (on_classes(samples, "correct", side, dataset=dataset) for side in SIDES)
+        names = pl.Series(_class_names(record), dtype=pl.String).gather(samples["label"])
+        samples = samples.with_columns(level=names).sort("label")
+    elif by == "hardness":
+        parts = [on_classes(samples, "correct", side, record) for side in SIDES]
         return pl.concat(
-            part.with_columns(level=pl.lit(side)) for part, side in zip(parts, SIDES, strict=True)
+            part.samples.with_columns(level=pl.lit(side), note=pl.lit(part.note, pl.String))
+            for part, side in zip(parts, SIDES, strict=True)
         )
-    return samples.with_columns(level=pl.lit(None, pl.String))
+    else:
+        samples = samples.with_columns(level=pl.lit(None, pl.String))
+    return samples.with_columns(note=pl.lit(None, pl.String))
 
 
-def _class_names(store: Store, dataset: str) -> list[str]:
+def _class_names(record: DatasetRecord) -> list[str]:
     """Return the names of classes, with the id where another class has the name."""
-    record = store.dataset(dataset)
     named = list(zip(record.class_names, record.class_ids, strict=True))
     counts = Counter(record.class_names)
     return [name if counts[name] == 1 else f"{name} ({class_id})" for name, class_id in named]

@@ -12,23 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from embedstore.claims.evidence import DEFAULT_PROMPTS, Evidence
 from embedstore.claims.finding import Finding
 from embedstore.errors import EmbedStoreError
 from embedstore.interaction.encoders import asked_of, encoder_runs, own_encoder
-from embedstore.interaction.hardness import QUANTILE, Side, on_classes
+from embedstore.interaction.hardness import QUANTILE, OnClasses, Side, on_classes
 from embedstore.interaction.judging import answered, judged
 from embedstore.pairing import comparisons
 from embedstore.stats.bootstrap import bootstrap_means, percentile_interval
 from embedstore.stats.paired import PairedCounts, mcnemar, paired_counts
 from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun
-
-Bool = npt.NDArray[np.bool_]
-F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +69,8 @@ class AgainstEncoder:
             detail = "no language model stands beside its encoder on a labelled data set"
             lacking = Finding.lacking(statistic, 0, 0, detail)
             return _noted(lacking, notes)
-        rows = [self._rows(beside, evidence.seed) for beside in found]
+        kept = [self._kept(beside, evidence) for beside in found]
+        rows = [(k.samples["first"].to_numpy(), k.samples["second"].to_numpy()) for k in kept]
         n, seed = evidence.n_resamples, evidence.seed
         gains = [a.astype(np.float64) - b for a, b in rows]
         drawn = np.mean([bootstrap_means(g, n_resamples=n, seed=seed)[:, 0] for g in gains], axis=0)
@@ -83,12 +80,13 @@ class AgainstEncoder:
         detail = "; ".join(_sentence(c, beside) for c, beside in zip(counts, found, strict=True))
         value = float(np.mean([g.mean() for g in gains]))
         finding = Finding(statistic, value, n_models, len(set(names)), detail, low, high, p)
-        return _noted(finding, [*notes, *(beside.note for beside in found if beside.note)])
+        of_each = (beside.note for beside in found), (k.note for k in kept)
+        return _noted(finding, [*notes, *(note for of in of_each for note in of if note)])
 
-    def _rows(self, beside: Beside, seed: int) -> tuple[Bool, Bool]:
-        """Return who is right on the samples of hard or easy classes: (N,), (N,)."""
-        kept = on_classes(beside.samples, "many_way", self.side, dataset=beside.dataset, seed=seed)
-        return kept["first"].to_numpy(), kept["second"].to_numpy()
+    def _kept(self, beside: Beside, evidence: Evidence) -> OnClasses:
+        """Return the samples of hard or easy classes."""
+        record = evidence.store.dataset(beside.dataset)
+        return on_classes(beside.samples, "many_way", self.side, record, seed=evidence.seed)
 
 
 def compared(store: Store) -> tuple[list[Beside], list[str]]:

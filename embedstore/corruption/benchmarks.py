@@ -13,6 +13,7 @@ from types import MappingProxyType
 import polars as pl
 
 from embedstore.errors import EmbedStoreError
+from embedstore.heads.copies import LIMITED
 
 IMAGENET_C, IMAGENET_3DCC = "imagenet-c", "imagenet-3dcc"
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -50,7 +51,7 @@ KIND_OF = MappingProxyType(
     {c: kind for kinds in KINDS.values() for kind, names in kinds.items() for c in names}
     | dict(EXTRA)
 )
-_LIMITED = re.compile(r"--limit-\d+$")
+_LIMITED = re.compile(rf"{LIMITED}$")
 
 
 def without_limit(name: str) -> str:

@@ -29,6 +29,8 @@ KEYS = MappingProxyType[Level, tuple[str, ...]](
         "severity": ("kind", "corruption", "severity"),
     }
 )
+#: Up to here a sum of differences of errors is rounding alone.
+LEAST = 1e-9
 #: Missing corruptions and severities that a note names before it only counts.
 _NAMED = 3
 
@@ -40,7 +42,7 @@ def figures(
     *,
     by: Level,
     partial: bool,
-    no_clean: str,
+    no_clean: pl.Expr,
 ) -> pl.DataFrame:
     """Return accuracies and errors on one benchmark at one level.
 
@@ -58,7 +60,7 @@ def figures(
         Sum over what the model and the normaliser both have; else a number is null of which
         anything is missing.
     no_clean
-        What to note of a model whose accuracy on clean pictures is not there.
+        What to note of a model whose accuracy on clean pictures is not there, of columns `SUBJECT`.
 
     Returns
     -------
@@ -70,10 +72,14 @@ def figures(
     keys = [*SUBJECT, *KEYS[by]]
     summed = _summed(beside, [*SUBJECT, *KEYS["corruption" if several else by]], partial)
     rows = _means(summed, keys, partial) if several else summed
-    notes = _notes(beside, keys, normaliser, partial, no_clean)
     rows = rows.filter(pl.col("n_corruptions") > 0)
-    rows = rows.join(notes, keys, how="left", nulls_equal=True, maintain_order="left")
-    return _finished(rows, normaliser, by)
+    for notes in (
+        _notes(beside, keys, normaliser, partial, no_clean),
+        _undivided(summed, keys, normaliser, by, partial),
+    ):
+        rows = rows.join(notes, keys, how="left", nulls_equal=True, maintain_order="left")
+    note = pl.concat_str("note", "undivided", separator="; ", ignore_nulls=True)
+    return _finished(rows.with_columns(note=pl.when(note != "").then(note)), normaliser, by)
 
 
 def _beside(
@@ -120,14 +126,16 @@ def _summed(beside: pl.DataFrame, keys: Sequence[str], partial: bool) -> pl.Data
     more = pl.col("error") - pl.col("n") * (1 - pl.col("clean_accuracy"))
     divisor_more = divisor - pl.col("n") * pl.col("clean_divisor")
     return sums.with_columns(
-        corruption_error=_ratio(pl.col("error"), divisor),
-        relative_corruption_error=_ratio(more, divisor_more),
+        _ratio(pl.col("error"), divisor).alias("corruption_error"),
+        _ratio(more, divisor_more).alias("relative_corruption_error"),
+        no_error=pl.col("enough") & (divisor <= LEAST),
+        no_worse=pl.col("enough") & more.is_not_null() & (divisor_more <= LEAST),
     )
 
 
 def _ratio(error: pl.Expr, divisor: pl.Expr) -> pl.Expr:
     """Divide sums; null where something is missing, or the normaliser does not err."""
-    return pl.when(pl.col("enough") & (divisor > 0)).then(error / divisor)
+    return pl.when(pl.col("enough") & (divisor > LEAST)).then(error / divisor)
 
 
 def _means(summed: pl.DataFrame, keys: Sequence[str], partial: bool) -> pl.DataFrame:
@@ -155,7 +163,11 @@ def _mean(name: str, partial: bool) -> pl.Expr:
 
 
 def _notes(
-    beside: pl.DataFrame, keys: Sequence[str], normaliser: Normaliser, partial: bool, no_clean: str
+    beside: pl.DataFrame,
+    keys: Sequence[str],
+    normaliser: Normaliser,
+    partial: bool,
+    no_clean: pl.Expr,
 ) -> pl.DataFrame:
     """Return what is missing of each row."""
     own, name = pl.col("error").is_not_null(), normaliser.name
@@ -177,7 +189,7 @@ def _notes(
     remedy = "summed over the rest" if partial else "sum over the rest with --partial"
     parts += [
         pl.when(lacking).then(pl.lit(remedy)),
-        pl.when("clean").then(pl.lit(no_clean)).when("clean_divisor").then(unknown),
+        pl.when("clean").then(no_clean).when("clean_divisor").then(unknown),
         pl.lit(normaliser.note, pl.String),
     ]
     note = pl.concat_str(parts, separator="; ", ignore_nulls=True)
@@ -187,12 +199,45 @@ def _notes(
 def _lacking(column: str, whose: str) -> pl.Expr:
     """Name some of a list of missing cells, and count them all."""
     missing = pl.col(column)
-    more = pl.when(missing.list.len() > _NAMED).then(pl.lit(", ...")).otherwise(pl.lit(""))
     said = pl.format(
-        "{} of {}{} missing: {}{}",
-        missing.list.len(), "n", pl.lit(whose), missing.list.head(_NAMED).list.join(", "), more,
-    )  # fmt: skip
+        "{} of {}{} missing: {}", missing.list.len(), "n", pl.lit(whose), _some(missing)
+    )
     return pl.when(missing.list.len() > 0).then(said)
+
+
+def _undivided(
+    summed: pl.DataFrame, keys: Sequence[str], normaliser: Normaliser, by: Level, partial: bool
+) -> pl.DataFrame:
+    """Return where the normaliser's errors cannot divide, in a column `undivided`."""
+    cell = pl.format("{} {}", "corruption", "severity") if by == "severity" else "corruption"
+    never, no_more = pl.col("never"), pl.col("no_more")
+    found = (
+        summed.with_columns(cell=cell)
+        .group_by(keys, maintain_order=True)
+        .agg(
+            never=pl.col("cell").filter("no_error"),
+            no_more=pl.col("cell").filter(pl.col("no_worse") & ~pl.col("no_error")),
+        )
+    )
+    rest = ""
+    if by in ("benchmark", "kind"):
+        rest = ", means are of the rest" if partial else "; means of the rest with --partial"
+    name = pl.lit(normaliser.name, pl.String)
+    said = [
+        pl.when(names.list.len() > 0).then(pl.format(text + rest, name, _some(names)))
+        for names, text in (
+            (never, "{} does not err under {}: no corruption error"),
+            (no_more, "{} errs no more under {} than on clean pictures: no relative error"),
+        )
+    ]
+    note = pl.concat_str(said, separator="; ", ignore_nulls=True)
+    return found.select(*keys, undivided=pl.when(note != "").then(note))
+
+
+def _some(names: pl.Expr) -> pl.Expr:
+    """Name the first few of a list."""
+    more = pl.when(names.list.len() > _NAMED).then(pl.lit(", ...")).otherwise(pl.lit(""))
+    return pl.format("{}{}", names.list.head(_NAMED).list.join(", "), more)
 
 
 def _finished(rows: pl.DataFrame, normaliser: Normaliser, by: Level) -> pl.DataFrame:

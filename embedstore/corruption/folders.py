@@ -21,14 +21,14 @@ import polars as pl
 from embedstore.accelerate import n_threads
 from embedstore.corruption.benchmarks import KINDS, known_as, without_limit
 from embedstore.errors import EmbedStoreError, UnknownNameError
+from embedstore.heads.copies import CORRUPT_SOURCE, CORRUPTED, LIMITED
 from embedstore.in_distribution import AUTO, ID_NAMES, NONE
 from embedstore.store import Store
+from embedstore.store.datasets import DatasetRecord
 
 #: What to do where a folder holds pictures that another lacks: refuse, or take those of all.
 Rows = Literal["same", "common"]
-_NAME = re.compile(
-    r"(?P<name>.+)--(?P<corruption>[a-z]\w*)--(?P<severity>\d+)(?P<limit>--limit-\d+)?"
-)
+_NAME = re.compile(rf"(?P<name>.+){CORRUPTED}(?P<limit>{LIMITED})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +43,32 @@ class Folder:
     n_pictures: int  # before any was left out, since another folder lacks it
     rows: pl.Series | None  # (M,) rows of the data set; None: all of them
     pictures: pl.Series  # (M,) sample ids
+    classes: pl.Series  # (M,) ids; null without a label
+    as_read: bool = False  # corrupted as they were read, not by the benchmark's authors
 
     @classmethod
     def whole(
-        cls, benchmark: str, corruption: str | None, severity: int, dataset: str, ids: pl.Series
+        cls,
+        benchmark: str,
+        corruption: str | None,
+        severity: int,
+        record: DatasetRecord,
+        samples: pl.DataFrame,
     ) -> Folder:
         """Return the folder of all samples of a data set."""
-        return cls(benchmark, corruption, severity, dataset, len(ids), len(ids), None, ids)
+        n = samples.height
+        ids, as_read = samples["sample_id"], record.source.startswith(CORRUPT_SOURCE)
+        classes = pl.Series(record.class_ids, dtype=pl.String).gather(samples["label"])
+        return cls(benchmark, corruption, severity, record.name, n, n, None, ids, classes, as_read)
+
+    def part(self, rows: pl.Series) -> Folder:
+        """Return the folder of some of its pictures, in the order of `rows`: (M,) indices."""
+        return replace(
+            self,
+            rows=rows if self.rows is None else self.rows.gather(rows),
+            pictures=self.pictures.gather(rows),
+            classes=self.classes.gather(rows),
+        )
 
 
 def folders_of(store: Store, datasets: Iterable[str]) -> list[Folder]:
@@ -79,7 +98,7 @@ def folders_of(store: Store, datasets: Iterable[str]) -> list[Folder]:
 
 def clean_folder(store: Store, benchmark: str, dataset: str) -> Folder:
     """Return the clean pictures of a benchmark."""
-    return Folder.whole(benchmark, None, 0, dataset, store.samples(dataset)["sample_id"])
+    return Folder.whole(benchmark, None, 0, store.dataset(dataset), store.samples(dataset))
 
 
 def clean_dataset(benchmark: str, wanted: str, there: Collection[str]) -> str | None:
@@ -124,7 +143,7 @@ def clean_dataset(benchmark: str, wanted: str, there: Collection[str]) -> str | 
 
 
 def same_pictures(folders: Sequence[Folder], rows: Rows) -> tuple[list[Folder], str | None]:
-    """Return folders that hold the same pictures, and what to note of it.
+    """Return folders that hold the same pictures in the same order, and what to note of it.
 
     Parameters
     ----------
@@ -137,45 +156,45 @@ def same_pictures(folders: Sequence[Folder], rows: Rows) -> tuple[list[Folder], 
     ------
     EmbedStoreError
         If a folder lacks pictures of another, or holds further ones; with `common`, if no picture
-        is in all.
+        is in all; or if a picture is of another class in one than in another.
     """
     keys = _keys([folder.pictures for folder in folders])
     whole = 0 if folders[0].severity == 0 else max(range(len(keys)), key=lambda i: len(keys[i]))
     different = [i for i, key in enumerate(keys) if not _alike(key, keys[whole])]
-    if not different:
-        return list(folders), None
-    if rows == "same":
+    if different and rows == "same":
         i = different[0]
         raise _different(folders[i], keys[i], folders[whole], keys[whole])
-    common = keys[whole].unique(maintain_order=True)
+    common = keys[whole]
     for i in different:
         common = common.filter(common.is_in(keys[i].implode()))
-    if common.is_empty():
+    if different and common.is_empty():
         names = f"{folders[whole].dataset!r} and {folders[different[0]].dataset!r}"
         raise EmbedStoreError(
             f"no picture is in all data sets of {folders[whole].benchmark!r}, such as {names}; "
             "name the clean one with --clean (none: do without), or choose with --datasets"
         )
     kept = [_only(folder, key, common) for folder, key in zip(folders, keys, strict=True)]
-    return kept, f"over the {len(common):,} pictures that all {len(folders)} folders hold"
+    for folder in kept:
+        _check_classes(folder, kept[whole], common)
+    note = f"over the {len(common):,} pictures that all {len(folders)} folders hold"
+    return kept, note if different else None
 
 
 def _folders(store: Store, dataset: str) -> list[Folder]:
-    samples = store.samples(dataset)
+    record, samples = store.dataset(dataset), store.samples(dataset)
     named = _NAME.fullmatch(dataset)
-    benchmark = named["name"] + (named["limit"] or "") if named else _origin(store, dataset)
+    benchmark = named["name"] + (named["limit"] or "") if named else _benchmark(record)
+    corruption, severity = (named["corruption"], int(named["severity"])) if named else (None, 0)
+    whole = Folder.whole(benchmark, corruption, severity, record, samples)
     if _annotated(samples):
-        return _by_annotations(samples, benchmark, dataset)
-    if named is None:
-        return []
-    corruption, severity = named["corruption"], int(named["severity"])
-    return [Folder.whole(benchmark, corruption, severity, dataset, samples["sample_id"])]
+        return _by_annotations(whole, samples)
+    return [whole] if named else []
 
 
-def _origin(store: Store, dataset: str) -> str:
+def _benchmark(record: DatasetRecord) -> str:
     """Return the benchmark of a data set whose name says none: that of its source, or itself."""
-    kind = store.dataset(dataset).source.partition(":")[0]
-    return kind if kind in KINDS else dataset
+    kind = record.source.partition(":")[0]
+    return kind if kind in KINDS else record.name
 
 
 def _annotated(samples: pl.DataFrame) -> bool:
@@ -183,25 +202,20 @@ def _annotated(samples: pl.DataFrame) -> bool:
     return samples.schema.get("corruption") == pl.String and severity.is_integer()
 
 
-def _by_annotations(samples: pl.DataFrame, benchmark: str, dataset: str) -> list[Folder]:
+def _by_annotations(whole: Folder, samples: pl.DataFrame) -> list[Folder]:
     """Part the samples of a data set; those of no corruption or of severity 0 are in no folder."""
-    said = samples.select("sample_id", "corruption", "severity").with_row_index("row")
+    said = samples.select("corruption", "severity").with_row_index("row")
     parts = said.filter(pl.col("severity") > 0, pl.col("corruption").is_not_null()).partition_by(
         "corruption", "severity", as_dict=True, maintain_order=True
     )
-    return [
-        Folder(
-            benchmark,
-            str(corruption),
-            int(severity),
-            dataset,
-            samples.height,
-            part.height,
-            None if part.height == samples.height else part["row"],
-            part["sample_id"],
+    folders = []
+    for (corruption, severity), rows in parts.items():
+        folder = whole if rows.height == samples.height else whole.part(rows["row"])
+        kind, n_pictures = str(corruption), rows.height
+        folders.append(
+            replace(folder, corruption=kind, severity=int(severity), n_pictures=n_pictures)
         )
-        for (corruption, severity), part in parts.items()
-    ]
+    return folders
 
 
 def _keys(ids: Sequence[pl.Series]) -> list[pl.Series]:
@@ -220,11 +234,26 @@ def _alike(first: pl.Series, second: pl.Series) -> bool:
     return first.equals(second) or bool(first.is_in(second.implode()).all())
 
 
-def _only(folder: Folder, keys: pl.Series, common: pl.Series) -> Folder:
-    """Return a folder without the pictures that others lack."""
-    kept = keys.is_in(common.implode()).arg_true()
-    rows = kept if folder.rows is None else folder.rows.gather(kept)
-    return replace(folder, rows=rows, pictures=folder.pictures.gather(kept))
+def _only(folder: Folder, keys: pl.Series, wanted: pl.Series) -> Folder:
+    """Return a folder of the pictures that are wanted, in their order."""
+    if keys.equals(wanted):
+        return folder
+    places = pl.DataFrame({"key": keys}).with_row_index("row").unique("key", keep="first")
+    found = pl.DataFrame({"key": wanted}).join(places, "key", how="left", maintain_order="left")
+    return folder.part(found["row"])
+
+
+def _check_classes(folder: Folder, other: Folder, names: pl.Series) -> None:
+    """Refuse other labels of the same pictures, where the classes are named alike: (M,) names."""
+    differs = folder.classes != other.classes
+    if not differs.any() or not folder.classes.is_in(other.classes.implode()).any():
+        return
+    first = differs.arg_true()[0]
+    raise EmbedStoreError(
+        f"picture {names[first]!r} is of class {folder.classes[first]!r} in data set "
+        f"{folder.dataset!r} and of {other.classes[first]!r} in {other.dataset!r}; add one of them "
+        "with the labels of the other, or choose others with --datasets or --clean"
+    )
 
 
 def _different(

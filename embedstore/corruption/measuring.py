@@ -5,6 +5,7 @@ The same from the outcomes of a store and from a published table.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from embedstore.corruption.counting import count, shared_space
+from embedstore.corruption.counting import chosen_among, count, shared_space
 from embedstore.corruption.folders import (
     Folder,
     Rows,
@@ -24,6 +25,8 @@ from embedstore.corruption.folders import (
 from embedstore.corruption.normaliser import ALEXNET, Measured, Normaliser, is_alexnet, normalisers
 from embedstore.corruption.tabled import read_accuracies
 from embedstore.errors import EmbedStoreError, UnknownNameError
+from embedstore.heads.held_out import SUFFIX
+from embedstore.labels import ALL
 from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun
 
@@ -68,7 +71,7 @@ class Measurement:
     accuracies: pl.DataFrame  # rows `schema.corruption.UNDER_CORRUPTION`
     there: pl.DataFrame  # `corruption` and `severity` that any model was measured under
     normalisers: Mapping[str | None, Normaliser]  # by label space
-    no_clean: str  # what to note where no accuracy on clean pictures is there
+    no_clean: pl.Expr  # of a head's columns: what to note where its clean accuracy is not there
     note: str | None = None  # on all of it
 
 
@@ -109,14 +112,19 @@ def in_store(
         if dataset is not None:
             own.insert(0, clean_folder(store, benchmark, dataset))
         own, note = same_pictures(own, rows)
-        accuracies = count(store, selection.runs(runs, benchmark), own)
+        chosen = selection.runs(runs, benchmark)
+        accuracies = count(store, chosen, own)
         measured = _measured(store, runs, normaliser, own)
-        divisors = normalisers(benchmark, cells, accuracies["space"], normaliser, measured)
-        lacking = (
-            "the clean pictures are not here" if dataset is None else f"not run on {dataset!r}"
+        divisors = normalisers(
+            benchmark,
+            cells,
+            _spaces(store, chosen, own),
+            normaliser,
+            measured,
+            as_read=any(folder.as_read for folder in own),
         )
-        lacking += ": encode them, or name their data set with --clean"
-        yield Measurement(benchmark, accuracies, cells, divisors, lacking, note)
+        no_clean = _no_clean(accuracies, dataset)
+        yield Measurement(benchmark, accuracies, cells, divisors, no_clean, note)
 
 
 def in_table(path: str, selection: Selection, normaliser: str | None) -> Iterator[Measurement]:
@@ -143,8 +151,12 @@ def in_table(path: str, selection: Selection, normaliser: str | None) -> Iterato
         accuracies = whole.filter(benchmark=benchmark)
         cells = _cells(accuracies.filter(pl.col("severity") > 0)["corruption", "severity"].rows())
         measured = _tabled(accuracies, normaliser, Path(path).name)
-        divisors = normalisers(benchmark, cells, accuracies["space"], normaliser, measured)
-        no_clean = "the table has no accuracy on clean pictures, at severity 0"
+        spaces = {
+            space: None if space is None or space.removesuffix(SUFFIX) == ALL else frozenset[str]()
+            for space in accuracies["space"].unique()
+        }
+        divisors = normalisers(benchmark, cells, spaces, normaliser, measured)
+        no_clean = pl.lit("the table has no accuracy on clean pictures, at severity 0")
         yield Measurement(benchmark, selection.rows(accuracies), cells, divisors, no_clean)
 
 
@@ -160,6 +172,43 @@ def _chosen(selection: Selection, there: Collection[str]) -> list[str]:
     return chosen
 
 
+def _spaces(
+    store: Store, runs: Sequence[OutcomeRun], folders: Sequence[Folder]
+) -> dict[str | None, frozenset[str] | None]:
+    """Return the classes of each label space that is shared by data sets of a benchmark."""
+    datasets, benchmark = {f.dataset for f in folders}, folders[-1].benchmark
+    shared: defaultdict[str | None, list[OutcomeRun]] = defaultdict(list)
+    for run in runs:
+        if run.dataset in datasets:
+            shared[shared_space(run, benchmark)].append(run)
+    return {space: chosen_among(store, several) for space, several in shared.items()}
+
+
+def _no_clean(accuracies: pl.DataFrame, dataset: str | None) -> pl.Expr:
+    """Return what to note where clean accuracy is not there, by `model`, `head` and `space`."""
+    remedy = ": encode them, or name their data set with --clean"
+    if dataset is None:
+        return pl.lit(f"the clean pictures are not here{remedy}")
+    clean = accuracies.filter(severity=0).select("model", "head", "space")
+    elsewhere = {
+        f"{model}\0{head}\0{space.removesuffix(SUFFIX)}": (
+            f"judged on {dataset!r} in {space!r}, over other pictures: fit the head on another "
+            "data set, or judge all anew with embedstore head apply"
+        )
+        for model, head, space in clean.rows()
+    }
+    plain = pl.col("space").str.strip_suffix(SUFFIX)
+    return pl.concat_str("model", "head", plain, separator="\0").replace_strict(
+        elsewhere, default=f"not run on {dataset!r}{remedy}", return_dtype=pl.String
+    )
+
+
+def _split(wanted: str, models: Collection[str]) -> tuple[str, str]:
+    """Return the model and the head of MODEL@HEAD; of MODEL, no head."""
+    model, at, head = wanted.rpartition("@")
+    return (model, head) if at and wanted not in models else (wanted, "")
+
+
 def _measured(
     store: Store, there: Sequence[OutcomeRun], wanted: str | None, folders: Sequence[Folder]
 ) -> Measured | None:
@@ -167,7 +216,7 @@ def _measured(
     if wanted is None:
         return None
     models = store.models
-    model, _, head = (wanted, "@", "") if wanted in models else wanted.rpartition("@")
+    model, head = _split(wanted, models)
     if model not in models:
         if is_alexnet(wanted):
             return None
@@ -181,13 +230,20 @@ def _measured(
 
 def _tabled(accuracies: pl.DataFrame, wanted: str | None, file: str) -> Measured | None:
     """Return the model of a table that is meant; None where AlexNet's published errors are."""
-    models = accuracies["model"].unique().to_list()
-    name = wanted if wanted in models else next(filter(is_alexnet, models), None)
-    if name is None or not (wanted in (None, name) or is_alexnet(wanted)):
-        if wanted is None or is_alexnet(wanted):
+    models = accuracies["model"].unique().sort().to_list()
+    model, head = _split(wanted or ALEXNET, models)
+    if model not in models and is_alexnet(model):
+        model = next(filter(is_alexnet, models), model)
+        if model not in models and not head:
             return None
-        raise UnknownNameError("normaliser", wanted, [*models, ALEXNET])
-    return _of_one_head(name, file, accuracies.filter(model=name), accuracies["benchmark"][0])
+    if model not in models:
+        raise UnknownNameError("normaliser", wanted or ALEXNET, [*models, ALEXNET])
+    rows = accuracies.filter(model=model)
+    heads = rows["head"].drop_nulls().unique().to_list()
+    if head and head not in heads:
+        raise UnknownNameError(f"head of model {model!r}", head, heads)
+    chosen, name = (rows.filter(head=head), f"{model}@{head}") if head else (rows, model)
+    return _of_one_head(name, file, chosen, accuracies["benchmark"][0])
 
 
 def _of_one_head(name: str, source: str, accuracies: pl.DataFrame, benchmark: str) -> Measured:

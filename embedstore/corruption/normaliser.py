@@ -1,14 +1,14 @@
 """Whose errors corruption errors are divided by: AlexNet's published ones, or any model's.
 
 AlexNet's figures are facts: on ImageNet-C its authors' (`alexnet.toml`), on ImageNet-3DCC those of
-`embedstore.published`. They hold where a head chooses among all classes.
+`embedstore.published`. They hold where a head chooses among ImageNet's 1,000 classes.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
@@ -20,7 +20,7 @@ from embedstore import published
 from embedstore.corruption.benchmarks import IMAGENET_C, KINDS, SEVERITIES, benchmark_of, known_as
 from embedstore.errors import EmbedStoreError
 from embedstore.heads.held_out import SUFFIX
-from embedstore.labels import ALL
+from embedstore.prompts import imagenet
 
 ALEXNET = "AlexNet"
 PUBLISHED_3DCC = "robustbench-3dcc"
@@ -57,9 +57,11 @@ class Normaliser:
 def normalisers(
     benchmark: str,
     cells: pl.DataFrame,
-    spaces: Iterable[str | None],
+    spaces: Mapping[str | None, frozenset[str] | None],
     wanted: str | None,
     measured: Measured | None,
+    *,
+    as_read: bool = False,
 ) -> dict[str | None, Normaliser]:
     """Return what divides the errors on one benchmark, by label space.
 
@@ -68,22 +70,32 @@ def normalisers(
     benchmark, cells
         Its name, and the corruptions that are there, in a column `corruption`.
     spaces
-        Label spaces; None in a published table.
+        Label spaces, with the classes of each; None where a published table names none.
     wanted
         What the user calls it; None: AlexNet as published, where it is.
     measured
         The model that is meant, where it was measured with the others.
+    as_read
+        Whether the pictures were corrupted as they were read, not by the benchmark's authors.
 
     Raises
     ------
     EmbedStoreError
         If AlexNet is asked for by name where nobody published its errors.
     """
-    several = set(spaces)
     if measured is not None:
-        return {space: _in_space(measured, space) for space in several}
+        return {space: _in_space(measured, space) for space in spaces}
     found = _published(benchmark, cells["corruption"].unique().to_list(), named=wanted is not None)
-    return {space: found if _chooses_among_all(space) else _NOT_AMONG_ALL for space in several}
+    if found.name is None:
+        return dict.fromkeys(spaces, found)
+    if as_read:
+        notes = [note for note in (found.note, _AS_READ) if note is not None]
+        found = replace(found, note="; ".join(notes))
+    whole = frozenset(imagenet().ids)
+    return {
+        space: found if classes in (None, whole) else _OTHER_CLASSES
+        for space, classes in spaces.items()
+    }
 
 
 def is_alexnet(name: str | None) -> bool:
@@ -96,14 +108,14 @@ def _none(note: str) -> Normaliser:
     return Normaliser(None, None, pl.DataFrame(schema=dict(ERRORS)), note)
 
 
-_NOT_AMONG_ALL = _none(
-    f"{ALEXNET}'s errors are among all classes; name a model of the same label space with "
-    "--normaliser"
+_OTHER_CLASSES = _none(
+    f"{ALEXNET}'s errors are among ImageNet's 1,000 classes; name a model of the same label space "
+    "with --normaliser"
 )
-
-
-def _chooses_among_all(space: str | None) -> bool:
-    return space is None or space.removesuffix(SUFFIX) == ALL
+_AS_READ = (
+    "the pictures were corrupted as they were read, which is not quite how those of "
+    f"{ALEXNET}'s errors were"
+)
 
 
 def _in_space(measured: Measured, space: str | None) -> Normaliser:

@@ -79,7 +79,7 @@ class Sides:
         record, samples = self.store.dataset(dataset), self.store.samples(dataset)
         rows = np.ones(record.n_samples, np.bool_)
         for fitted in had_a_say:
-            rows &= ~seen_samples(fitted, record, samples)
+            rows &= ~seen_samples(self.store, fitted, record, samples)
         return Part(dataset, None if rows.all() else rows)
 
     @cached_property

@@ -2,7 +2,8 @@
 
 Their labels do not count: in outcomes `correct`, `label_rank`, `nll` and `brier` are null, as where
 there is no label, and the label space says so in its name: `all--held-out`. A sample is known by
-data set and row, and by its picture's bytes, wherever these occur again.
+data set and row, by its picture's bytes, wherever these occur again, and by its id where a data set
+holds the same pictures corrupted.
 
 Dimensions: N samples.
 """
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from embedstore.heads.copies import copies, of_one_origin
 from embedstore.heads.stored import head_record, load_fitted
 from embedstore.labels import ClassMap, Judgement, Labels, judgement, judgements
 from embedstore.store import Store, layout
@@ -52,17 +54,29 @@ def fair_judgements(
         }
         if known:
             judged = [judgement(ClassMap(KNOWN, known), class_ids, record, samples)]
-    seen = seen_samples(fitted, record, samples)
+    seen = seen_samples(store, fitted, record, samples)
     return [hold_out(j, seen) for j in judged] if seen.any() else list(judged)
 
 
-def seen_samples(fitted: pl.DataFrame, record: DatasetRecord, samples: pl.DataFrame) -> Bool:
-    """Return which samples of a data set had a say in a head: (N,)."""
+def seen_samples(
+    store: Store, fitted: pl.DataFrame, record: DatasetRecord, samples: pl.DataFrame
+) -> Bool:
+    """Return which samples of a data set had a say in a head, corrupted or not: (N,)."""
+    rows = {
+        str(f): part["row"]
+        for (f,), part in fitted.partition_by("fingerprint", as_dict=True).items()
+    }
     seen = np.zeros(samples.height, np.bool_)
-    seen[fitted.filter(pl.col("fingerprint") == record.fingerprint)["row"].to_numpy()] = True
+    if record.fingerprint in rows:
+        seen[rows.pop(record.fingerprint).to_numpy()] = True
     digests = fitted["digest"].drop_nulls().unique()
     known = samples["digest"].is_in(digests.filter(digests != "").implode()).fill_null(value=False)
-    return np.asarray(seen | known.to_numpy(), np.bool_)
+    seen |= known.to_numpy()
+    for other in map(store.dataset, store.datasets if rows else ()):
+        if other.fingerprint in rows and of_one_origin(record, other):
+            ids = store.samples(other.name)["sample_id"]
+            seen |= copies(samples["sample_id"], ids, rows[other.fingerprint])
+    return seen
 
 
 def hold_out(judged: Judgement, seen: Bool) -> Judgement:

@@ -109,11 +109,13 @@ def import_answers(
     imported_model(store, target.model, spec=target.spec, origin=table.origin)
     there = target.protocol in protocols(store.files, target.model, target.dataset)
     save_answers(store.files, target.model, target.dataset, target.protocol, answers, facts)
-    together = said[0] if len(said) == 1 else _together(answers, said, samples, record, where)
+    together, unsure = said[0], list[str]()
+    if len(said) > 1:
+        together, unsure = _together(answers, said, samples, record, where)
     outcomes = save_decisions(store, table, target, together)
     place = f"{target.model} on {target.dataset}, protocol {target.protocol!r}"
     notices = [*outcomes.notices, *(notice for *_, of_order in found for notice in of_order)]
-    notices += [f"answers: {reason}" for reason in reasons(nulls)]
+    notices += [*unsure, *(f"answers: {reason}" for reason in reasons(nulls))]
     already = there and outcomes.already
     return Report(f"{place}: {answers.height:,} answers", already, list(dict.fromkeys(notices)))
 
@@ -172,18 +174,26 @@ def _together(
     samples: pl.DataFrame,
     record: DatasetRecord,
     where: str,
-) -> Decisions:
-    """Return one decision a sample over all orders."""
-    joint = deciding.decisions(answers, "per-token", f"answers of {where}").samples
+) -> tuple[Decisions, list[str]]:
+    """Return one decision a sample over all orders, and what to know about them."""
+    ids = samples["sample_id"]
+    found = deciding.decisions(answers, "per-token", f"answers of {where}", ids)
+    joint = found.samples
     class_ids = pl.Series(record.class_ids, dtype=pl.String)
     columns = {k: v for k, v in said[0].columns.items() if k != "confidence"}
-    return Decisions(
-        samples["sample_id"].gather(joint["sample_index"]),
+    together = Decisions(
+        ids.gather(joint["sample_index"]),
         class_ids.gather(joint["decision"]),
         joint["decision"].is_null(),
         None,
         columns,
     )
+    n_tied = int(joint["tied"].sum())
+    tied = (
+        f"the answers about {n_tied:,} samples tie: of mean scores the lower class decides, of "
+        "classes named as often the one that a hash of the sample's id draws"
+    )
+    return together, [*([found.note] if found.note else []), *([tied] if n_tied else [])]
 
 
 def _columns(table: Table, columns: AnswerColumns) -> dict[str, str]:

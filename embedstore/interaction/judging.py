@@ -72,7 +72,7 @@ def answered(store: Store, asked: Asked, score: Score, where: str | None) -> Ans
     called = f"answers of {asked.model!r} on {asked.dataset!r} by protocol {asked.protocol!r}"
     check_options(table, record, samples["sample_id"], called)
     _check_known(table, record, called)
-    found = decisions(table, score, called)
+    found = decisions(table, score, called, samples["sample_id"])
     chosen = pl.Series(np.ones(samples.height, np.bool_))
     if where is not None:
         chosen = selected(samples, asked.dataset, where)
@@ -102,9 +102,10 @@ def judged(store: Store, said: Answered, run: OutcomeRun) -> Judged:
     -------
     Judged
         A row a sample that both judged, with `sample_id` and `label`; `decision` and `choice`, the
-        classes that the two take among the options, null for none; `choice_known`; `correct`,
-        whether the encoder is right among all classes; `n_options`; what :func:`_over_orders`
-        tells; `shape` and `texture` where they differ and both are options.
+        classes that the two take among the options, null for none; `tied`, whether the first is one
+        of equals; `choice_known`; `correct`, whether the encoder is right among all classes;
+        `n_options`; what :func:`_over_orders` tells; `shape` and `texture` where they differ and
+        both are options.
 
     Raises
     ------
@@ -213,7 +214,7 @@ def _over_orders(said: Decisions, frame: pl.DataFrame) -> pl.DataFrame:
         said.answers.join(frame.select("sample_index", "label"), "sample_index")
         .group_by("sample_index")
         .agg(
-            n_orders=pl.len().cast(pl.Int64),
+            n_answers=pl.len().cast(pl.Int64),
             right_share=right.mean(),
             right_in_all=right.all(),
             consistent=(decision.n_unique() == 1) & (decision.null_count() == 0),
@@ -221,5 +222,7 @@ def _over_orders(said: Decisions, frame: pl.DataFrame) -> pl.DataFrame:
             n_first=(place == 0).sum().cast(pl.Int64),
             n_placed=place.count().cast(pl.Int64),
         )
+        .with_columns(n_orders=pl.col("n_answers").max())
+        .with_columns(in_all_orders=pl.col("n_answers") == pl.col("n_orders"))
         .join(said.leanings, "sample_index", "left")
     )

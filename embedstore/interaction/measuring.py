@@ -12,7 +12,7 @@ from embedstore.stats.intervals import with_clopper_pearson
 from embedstore.stats.paired import mcnemar, paired_difference
 
 #: Sums over samples that only serve to compute others.
-_SUMS = ("right_share", "encoder_right", "n_first", "n_placed")
+_SUMS = ("right_share", "encoder_right", "n_first", "n_placed", "n_compared")
 
 
 def measured(samples: pl.DataFrame) -> pl.DataFrame:
@@ -21,21 +21,19 @@ def measured(samples: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     samples
-        As :func:`judging.judged` makes them, with a column `level`.
+        As :func:`judging.judged` makes them, with columns `level` and `note`, one a level.
 
     Returns
     -------
     pl.DataFrame
-        `level`, and the numbers of `schema.interaction.INTERACTION`.
+        `level`, `note`, and the numbers of `schema.interaction.INTERACTION`.
     """
     frame = samples.with_columns(
         decided=(pl.col("decision") == pl.col("label")).fill_null(value=False),
         chosen=(pl.col("choice") == pl.col("label")).fill_null(value=False),
-        front=pl.col("lean") == 1,
-        back=pl.col("lean") == -1,
     )
     counts = frame.group_by("level", maintain_order=True).agg(
-        *_accuracies(), *_table(), *_orders(), *_cues()
+        pl.col("note").first(), *_accuracies(), *_table(), *_orders(), *_cues()
     )
     counts = counts.cast({pl.UInt32: pl.Int64})
     return _with_tests(_with_rates(counts)).drop(*_SUMS)
@@ -44,6 +42,7 @@ def measured(samples: pl.DataFrame) -> pl.DataFrame:
 def _accuracies() -> tuple[pl.Expr, ...]:
     return (
         pl.len().alias("n_samples"),
+        pl.col("label").n_unique().alias("n_classes"),
         (1 / pl.col("n_options")).mean().alias("chance"),
         pl.col("right_share").sum(),
         _where_known(pl.col("chosen").sum()).alias("encoder_right"),
@@ -68,14 +67,23 @@ def _where_known(count: pl.Expr) -> pl.Expr:
 
 
 def _orders() -> tuple[pl.Expr, ...]:
-    several = pl.col("n_orders").max() > 1
+    """What orders differ in, over samples that were answered in all of them."""
+    several, whole = pl.col("n_orders").first() > 1, pl.col("in_all_orders")
+    lean = pl.col("lean").filter(whole)
+    over_orders = {
+        "right_in_both_orders": pl.col("right_in_all").filter(whole).mean(),
+        "consistency": pl.col("consistent").filter(whole).mean(),
+        "position_front": (lean == 1).sum(),
+        "position_back": (lean == -1).sum(),
+    }
     return (
-        pl.col("n_orders").max(),
-        pl.when(several).then(pl.col("right_in_all").mean()).alias("right_in_both_orders"),
-        pl.when(several).then(pl.col("consistent").mean()).alias("consistency"),
-        pl.when(several).then(pl.col("front").sum()).alias("position_front"),
-        pl.when(several).then(pl.col("back").sum()).alias("position_back"),
-        pl.col("n_unparsed", "n_first", "n_placed").sum(),
+        pl.col("n_orders").first(),
+        (~whole).sum().alias("n_fewer_orders"),
+        *(pl.when(several).then(found).alias(name) for name, found in over_orders.items()),
+        lean.count().alias("n_compared"),
+        pl.col("n_first", "n_placed").filter(whole).sum(),
+        pl.col("n_unparsed").sum(),
+        pl.col("tied").sum().alias("n_ties"),
     )
 
 
@@ -125,9 +133,8 @@ def _with_tests(counts: pl.DataFrame) -> pl.DataFrame:
     known = cells[0].is_not_null()
     both, model, encoder, neither = (c.fill_null(0).to_numpy() for c in cells)
     low, high = paired_difference(both, model, encoder, neither)
-    front, back = counts["position_front"], counts["position_back"]
-    asked = front.is_not_null()
-    p_position = mcnemar(front.fill_null(0).to_numpy(), back.fill_null(0).to_numpy())
+    front, back = (counts[c].fill_null(0) for c in ("position_front", "position_back"))
+    p_position = mcnemar(front.to_numpy(), back.to_numpy())
     found = {
         "difference": (model - encoder) / counts["n_samples"].to_numpy(),
         "difference_low": low,
@@ -136,7 +143,7 @@ def _with_tests(counts: pl.DataFrame) -> pl.DataFrame:
     }
     return counts.with_columns(
         *(_masked(name, values, known) for name, values in found.items()),
-        _masked("position_p", p_position, asked),
+        _masked("position_p", p_position, counts["n_compared"] > 0),
     )
 
 

@@ -28,14 +28,12 @@ def leanings(answers: pl.DataFrame, options: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        `sample_index` and `lean`: 1 to the front, -1 to the back, 0 neither; only samples whose two
-        answers differ.
+        `sample_index` and `lean`: 1 to the front, -1 to the back, 0 neither, as where both answers
+        are the same; only samples both of whose answers have a place.
     """
     turn = pl.col("order").rank("dense").over("sample_index")
     first, second = (answers.filter(turn == i).drop_nulls("place") for i in (1, 2))
-    pairs = first.join(second, "sample_index", suffix="_second").filter(
-        pl.col("decision") != pl.col("decision_second")
-    )
+    pairs = first.join(second, "sample_index", suffix="_second")
     offered = options.select("answer_index", "class", exchanged="place")
     of = (["answer_index", "decision_second"], ["answer_index_second", "decision"])
     both = pairs.join(offered, left_on=of[0], right_on=["answer_index", "class"]).join(

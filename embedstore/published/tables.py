@@ -155,7 +155,7 @@ def read_table(path: Path) -> pl.DataFrame:
     except (csv.Error, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
         said = str(error).partition("\n")[0]
         raise EmbedStoreError(
-            f"{path} cannot be read as a table ({said}); write it as CSV in UTF-8, or as Parquet or "
+            f"{path} cannot be read as a table ({said}); write it as CSV in UTF-8, as Parquet or as "
             "JSON lines"
         ) from error
     if frame.is_empty():

@@ -19,7 +19,7 @@ UNDER_CORRUPTION = MappingProxyType(
         "dataset": pl.String,  # null in a published table
         "n_samples": pl.Int64,  # judged pictures; null where that is not known
         "n_correct": pl.Int64,
-        "n_left_out": pl.Int64,  # failed, without a label in the space, or not in every folder
+        "n_left_out": pl.Int64,  # without a label in the space, or not judged in every folder
         "accuracy": pl.Float64,  # null where no picture is judged
     }
 )
@@ -50,7 +50,7 @@ CORRUPTIONS = MappingProxyType(
         "clean_dataset": pl.String,
         "normaliser": pl.String,  # whose errors they are divided by; null where there are none
         "normaliser_source": pl.String,  # where these are from
-        "n_left_out": pl.Int64,  # failed, without a label in the space, or not in every folder
+        "n_left_out": pl.Int64,  # without a label in the space, or not judged in every folder
         "convention": pl.String,
         "note": pl.String,  # what is missing, or left out
     }

@@ -7,8 +7,9 @@ from types import MappingProxyType
 import polars as pl
 
 #: A language model and its encoder on the same samples and, where the answers hold options, among
-#: the same options: a row a level. Bounds are of 95 % intervals. Numbers are null where they cannot
-#: be computed, and `note` says why.
+#: the same options: a row a level. Bounds are of 95 % intervals. What compares orders
+#: (`right_in_both_orders`, `consistency`, `position_*`) is of samples that were answered in all of
+#: them. Numbers are null where they cannot be computed, and `note` says why.
 INTERACTION = MappingProxyType(
     {
         "model": pl.String,  # the language model
@@ -21,7 +22,9 @@ INTERACTION = MappingProxyType(
         "by": pl.String,  # all, class or hardness
         "level": pl.String,  # a class; hardest or easiest; null over all samples
         "n_samples": pl.Int64,  # that both judged
-        "n_orders": pl.Int64,  # in which a sample was asked, at most
+        "n_classes": pl.Int64,  # of these; by hardness those that either half chooses
+        "n_orders": pl.Int64,  # in which samples were answered, at most
+        "n_fewer_orders": pl.Int64,  # samples that were answered in fewer
         "chance": pl.Float64,  # accuracy of a guess among the options
         "model_accuracy": pl.Float64,  # mean over orders
         "model_accuracy_low": pl.Float64,  # Clopper-Pearson, of samples: too wide with two orders
@@ -32,6 +35,7 @@ INTERACTION = MappingProxyType(
         "encoder_accuracy_high": pl.Float64,
         "many_way_accuracy": pl.Float64,  # the encoder's, among all classes
         "decided_accuracy": pl.Float64,  # the language model's, one decision over all orders
+        "n_ties": pl.Int64,  # samples whose answers come to several classes alike
         "difference": pl.Float64,  # decided_accuracy less encoder_accuracy
         "difference_low": pl.Float64,  # Newcombe's method 10
         "difference_high": pl.Float64,
@@ -44,7 +48,7 @@ INTERACTION = MappingProxyType(
         "position_bias": pl.Float64,  # share of answers that take the option put first
         "position_front": pl.Int64,  # samples whose two answers differ, and lean to the front
         "position_back": pl.Int64,
-        "position_p": pl.Float64,  # exact, two-sided, of the two counts; null with one order
+        "position_p": pl.Float64,  # exact, of the two counts; null if no two places can be compared
         "position_q": pl.Float64,  # Benjamini-Hochberg over the rows of the table
         "position_biased": pl.Boolean,  # position_q below .05
         "consistency": pl.Float64,  # samples of one class in all orders; null with one order

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
-from embedstore import Store, analysis
+from embedstore import Store, analysis, schema
 from embedstore.across.figures import stored_figures
 from embedstore.across.metrics import Metric
 from embedstore.claims.evidence import Evidence
@@ -19,9 +19,16 @@ from embedstore.claims.recipes import THREE_D
 from embedstore.corruption.benchmarks import IMAGENET_3DCC, KIND_OF, SEVERITIES, corruptions_of
 from embedstore.errors import EmbedStoreError, UnknownNameError
 from embedstore.labels import Judgement, Labels, label_space
+from embedstore.prompts import imagenet
 from embedstore.published import results
 from embedstore.schema.corruption import CORRUPTIONS
-from embedstore.store.datasets import save_annotations
+from embedstore.store.datasets import (
+    DatasetRecord,
+    fingerprint,
+    save_annotations,
+    save_dataset,
+)
+from embedstore.store.tables import table
 from embedstore.testing.simulate import DATASET, HEAD, add_corruptions, simulate_store
 from embedstore.testing.simulate.outcomes import judged, save_run
 from embedstore.testing.simulate.samples import add_samples, numbered
@@ -66,6 +73,29 @@ def test_a_table_without_alexnet_takes_what_is_published_of_it(shared_data, tmp_
     assert alone["mean_corruption_error"].to_list() == [found["Hendrycks2020AugMix"]]
     with pytest.raises(UnknownNameError, match="normaliser 'x'; choose one of: AlexNet, Hendr"):
         corruptions(None, table=str(tmp_path / "t.parquet"), normaliser="x")
+
+
+def test_a_table_of_several_heads_names_one_of_them(tmp_path):
+    path = tmp_path / "t.csv"
+    rows = ["model,head,corruption,severity,accuracy", "clip,h1,a,1,.5", "clip,h2,a,1,.6"]
+    rows += ["other@x,h1,a,1,.4", "alexnet,h,a,1,.2", "AlexNet,h,a,1,.1"]
+    path.write_text("\n".join(rows))
+
+    def errors(normaliser: str | None) -> list[float]:
+        frame = corruptions(None, table=str(path), normaliser=normaliser, models="[co]*")
+        return frame["mean_corruption_error"].to_list()
+
+    assert errors("clip@h1") == pytest.approx([100, 80, 120])
+    assert errors("clip@h2") == pytest.approx([125, 100, 150])
+    assert errors("other@x") == pytest.approx([100 * 5 / 6, 100 * 4 / 6, 100])
+    assert errors(None) == errors("AlexNet") == pytest.approx([500 / 9, 400 / 9, 600 / 9])
+    assert errors("alexnet") == errors("alexnet@h") == pytest.approx([62.5, 50, 75])
+    with pytest.raises(EmbedStoreError, match="several heads .* --normaliser clip@HEAD"):
+        errors("clip")
+    with pytest.raises(UnknownNameError, match="head of model 'clip' 'x'; choose one of: h1, h2"):
+        errors("clip@x")
+    with pytest.raises(UnknownNameError, match="unknown normaliser 'x@h1'; choose one of"):
+        errors("x@h1")
 
 
 def test_neither_or_both_of_store_and_table(tmp_path):
@@ -145,13 +175,48 @@ def test_on_ones_own_pictures_alexnet_divides_only_where_it_is_named(planted):
     assert frame["mean_corruption_error"].null_count() == 3
     assert frame["normaliser"].null_count() == 3
     assert "nobody published AlexNet's errors on 'simulated'" in frame["note"][0]
-    known = corruptions(store, datasets="*--f*", normaliser="alexnet", by="corruption", models="*0")
-    own = [sum(naive(store, "model-000", c)[:3]) for c in ("fog", "frost")]
-    fog, frost = 0.67474 + 0.7605 + 0.8726, 0.6139 + 0.79734 + 0.89942  # at severities 1, 2 and 4
-    assert known["corruption_error"].to_list() == pytest.approx([own[0] / fog, own[1] / frost])
-    assert known["note"][0] == "AlexNet's errors are on other pictures, those of imagenet-c"
+    named = corruptions(store, datasets="*--f*", normaliser="alexnet", by="corruption")
+    assert named["corruption_error"].null_count() == 6
+    assert named["note"][0].startswith("AlexNet's errors are among ImageNet's 1,000 classes; name")
     with pytest.raises(EmbedStoreError, match="alone, and 'simulated' has others; name another"):
         corruptions(store, normaliser="AlexNet")
+
+
+def test_alexnet_divides_errors_among_imagenets_classes_alone(tmp_path, say):
+    ids = [f"p/{i}" for i in range(10)]
+    store = Store.open(tmp_path / "s", create=True)
+    for name in ("imagenet-c--fog--1", "imagenet-c--fog--2"):
+        add_samples(store, name, ids)
+        for head, classes in (
+            ("whole", imagenet().ids[::-1]),
+            ("few", imagenet().ids[:5]),
+            ("thousand", [str(i) for i in range(1_000)]),
+        ):
+            marks = [True] * 4 + [False] * 6
+            say(store, "m", marks, dataset=name, head=head, space=head, class_ids=classes)
+    frame = corruptions(store, by="corruption", partial=True)
+    assert dict(frame.select("space", "corruption_error").rows()) == {
+        "whole": pytest.approx(1.2 / (0.67474 + 0.7605)), "few": None, "thousand": None,
+    }  # fmt: skip
+    assert frame["normaliser"].to_list() == [None, None, "AlexNet"]
+    assert "AlexNet's errors are among ImageNet's 1,000 classes; name a model" in frame["note"][0]
+
+
+def test_pictures_that_were_corrupted_as_they_were_read_are_noted(tmp_path, say):
+    store = Store.open(tmp_path / "s", create=True)
+    samples = table(schema.SAMPLES, {"sample_id": ["a", "b"], "path": "ab", "digest": "ab"})
+    name, source = "photos--fog--1", "corrupt:fog:1:folder:/d"
+    record = DatasetRecord(name, source, name, (), (), 2, fingerprint(samples, ()))
+    save_dataset(store.files, record, samples)
+    say(store, "m", [True, False], dataset=name, class_ids=imagenet().ids)
+    (row,) = corruptions(store, by="severity", normaliser="AlexNet", clean="none").to_dicts()
+    assert row["corruption_error"] == 0.5 / 0.67474
+    assert row["note"].endswith(
+        "those of imagenet-c; the pictures were corrupted as they were read, which is not quite "
+        "how those of AlexNet's errors were"
+    )
+    (own,) = corruptions(store, by="severity", normaliser="m", clean="none").to_dicts()
+    assert "as they were read" not in own["note"]
 
 
 def test_what_a_model_lacks_does_not_depend_on_who_else_is_asked_for(say, tmp_path):
@@ -225,9 +290,6 @@ def test_heads_and_label_spaces_stand_apart(unequal, say):
         ("said", "few", None),
     ]
     assert frame["note"][2].startswith("m@other was not judged in this label space")
-    alexnet = corruptions(unequal, normaliser="AlexNet", **asked)
-    assert alexnet["corruption_error"].to_list() == [0.6 / 0.67474, (7 / 9) / 0.67474, None]
-    assert alexnet["note"][2].startswith("AlexNet's errors are among all classes")
     with pytest.raises(UnknownNameError, match="head of model 'm' 'x'; choose one of: other, said"):
         corruptions(unequal, normaliser="m@x", **asked)
     one = stored_figures(
@@ -249,6 +311,51 @@ def test_the_classes_of_each_data_set_are_one_label_space(unequal, say):
     assert fitted.select(columns).rows() == [("fitted", "photos--held-out", 0.9, 1.0)]
 
 
+def test_other_classes_of_their_own_are_refused(tmp_path, say):
+    store = Store.open(tmp_path / "s", create=True)
+    for name, classes in (("photos", "abc"), ("photos--fog--1", "cba"), ("photos--fog--2", "ab")):
+        add_samples(store, name, ["0", "1"])
+        say(store, "m", [True, False], dataset=name, space=name, class_ids=list(classes))
+        say(store, "m", [True, True], dataset=name, space="few", class_ids=["a"])
+    message = (
+        "class 'c' is one of data set 'photos' and none of 'photos--fog--2', .*; name another "
+        r"label space with --space, or leave one of them out with --datasets \(the clean"
+    )
+    with pytest.raises(EmbedStoreError, match=message):
+        corruptions(store)
+    kept = corruptions(store, datasets="*--1", by="severity")
+    assert kept.select("space", "clean_accuracy").rows() == [("few", 1.0), ("photos", 0.5)]
+    few = corruptions(store, space="few", by="severity")
+    assert few.select("dataset", "accuracy").rows() == [
+        ("photos--fog--1", 1.0), ("photos--fog--2", 1.0),
+    ]  # fmt: skip
+
+
+def test_clean_accuracy_is_over_the_pictures_that_are_judged_corrupted(tmp_path, say):
+    store = Store.open(tmp_path / "s", create=True)
+    ids = [f"p/{i}" for i in range(6)]
+    add_samples(store, "photos", ids)
+    add_samples(store, "photos--fog--1", ids[::-1])
+    add_samples(store, "photos--fog--2", ids)
+    say(store, "m", [True, False, True, None, True, True], dataset="photos")
+    say(store, "m", [True, None, None, False, True, True][::-1], dataset="photos--fog--1")
+    say(store, "m", [None] * 6, dataset="photos--fog--2")  # fails as a whole: counts for itself
+    frame = corruptions(store, by="severity", normaliser="m")
+    columns = ("n_samples", "n_left_out", "accuracy", "clean_accuracy")
+    assert frame.select(columns).rows() == [(3, 3, 1.0, 1.0)]  # pictures 0, 4 and 5
+
+
+def test_a_head_judged_over_other_clean_pictures_is_not_said_not_to_have_run(unequal, say):
+    say(unequal, "m", [True] * 10, dataset="photos", head="probe", space="all--held-out")
+    say(unequal, "m", [True] * 10, dataset="photos--fog--1", head="probe")
+    say(unequal, "m", [True] * 10, dataset="photos--fog--1", head="alone")
+    frame = corruptions(unequal, datasets="*--1", by="severity", heads="[ap]*")
+    assert frame["clean_accuracy"].null_count() == 2
+    alone, probe = frame["note"]
+    assert alone.startswith("not run on 'photos': encode them")
+    assert probe.startswith("judged on 'photos' in 'all--held-out', over other pictures: fit the")
+
+
 def test_a_data_set_of_several_corruptions_is_not_its_own_clean_one(tmp_path, say):
     store = Store.open(tmp_path / "s", create=True)
     add_samples(store, "mine", [f"{c}/{i}" for c in ("fog", "rain") for i in range(4)])
@@ -258,14 +365,15 @@ def test_a_data_set_of_several_corruptions_is_not_its_own_clean_one(tmp_path, sa
     frame = corruptions(store, by="severity", normaliser="m")
     columns = ("benchmark", "corruption", "n_samples", "n_left_out", "accuracy")
     assert frame.select(columns).rows() == [
-        ("mine", "fog", 3, 1, 1.0), ("mine", "rain", 4, 0, 0.5),
+        ("mine", "fog", 3, 1, 1.0), ("mine", "rain", 3, 1, 1 / 3),  # of the same three
     ]  # fmt: skip
     assert frame["clean_dataset"].null_count() == 2
     assert frame["corruption_error"].to_list() == [None, 1.0]  # nobody errs under fog
     add_samples(store, "clean", [f"x/{i}" for i in range(4)])
     say(store, "m", [True, True, True, False], dataset="clean")
     relative = corruptions(store, by="severity", normaliser="m", clean="clean")
-    assert relative["clean_accuracy"].to_list() == [0.75, 0.75]
+    assert relative["clean_accuracy"].to_list() == [1.0, 1.0]  # without what failed under fog
+    assert relative["n_samples"].to_list() == [3, 3]
     assert relative["relative_corruption_error"].to_list() == [None, 1.0]
 
 
@@ -300,7 +408,7 @@ def convnets(tmp_path_factory) -> Store:
     """Zero-shot models of the zoo over ImageNet-3DCC, one data set that annotates its pictures."""
     path = tmp_path_factory.mktemp("3dcc") / "s"
     simulation = simulate_store(path, groups={"zero-shot": 18}, n_samples=50)
-    store, classes = simulation.store, simulation.store.dataset(DATASET).class_ids
+    store, classes = simulation.store, imagenet().ids
     cells = [(c, s) for c in corruptions_of(IMAGENET_3DCC, extra=False) for s in SEVERITIES]
     labels = np.zeros(60 * 20, np.int64)
     ids = [f"{c}/{s}/{i}" for c, s in cells for i in numbered(labels[:20])]

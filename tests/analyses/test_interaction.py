@@ -281,6 +281,108 @@ def test_an_always_a_answerer_of_letters_is_flagged_by_its_texts(tmp_path):
     assert (row["position_bias"], row["position_front"], row["position_back"]) == (1.0, 78, 0)
 
 
+def texts(store: Store, name) -> list[dict]:
+    """Ask in both orders of the right class and the next; `name` gives one of a put list."""
+    return [
+        {"sample_index": i, "order": order, "option_classes": put, "prediction": name(put, label),
+         "text": "..."}
+        for i, label in enumerate(store.samples("data")["label"].to_list())
+        for order, put in enumerate(([label, (label + 1) % 5], [(label + 1) % 5, label]))
+    ]  # fmt: skip
+
+
+def test_texts_that_follow_the_order_are_a_guess_and_counted(tmp_path):
+    store = encoded(tmp_path / "s", n_samples=400, failed=())
+    ask(store, texts(store, lambda put, label: put[0]))
+    row = compared(store, encoder="model", score="text")
+    assert (row["n_ties"], row["model_accuracy"]) == (400, 0.5)
+    assert row["decided_accuracy"] == pytest.approx(0.5, abs=4 * np.sqrt(0.25 / 400))
+    assert (row["position_front"], row["position_back"]) == (400, 0)
+    ask(store, texts(store, lambda put, label: label), protocol="right")
+    row = compared(store, encoder="model", score="text", protocol="right")
+    assert (row["n_ties"], row["decided_accuracy"], row["position_p"]) == (0, 1.0, 1.0)
+
+
+def test_imported_outcomes_decide_as_the_analysis_does(tmp_path):
+    store = encoded(tmp_path / "s", failed=())
+    ids, names = store.samples("data")["sample_id"].to_list(), store.dataset("data").class_ids
+    rows = [
+        {"sample_id": ids[row["sample_index"]], "order": row["order"],
+         "options": [names[c] for c in row["option_classes"]], "text": "...",
+         "prediction": names[row["prediction"]]}
+        for row in texts(store, lambda put, label: put[0])
+    ]  # fmt: skip
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)))
+    report = import_answers(store, read_table(file), Target("llava", "data", protocol="two"))
+    assert any("answers about 80 samples tie" in notice for notice in report.notices)
+    row = compared(store, encoder="model", score="text")
+    correct = store.outcomes("llava").collect()["correct"]
+    assert correct.mean() == row["decided_accuracy"]
+    assert 0.2 < correct.mean() < 0.8
+
+
+def test_samples_of_fewer_orders_say_nothing_of_orders(tmp_path):
+    """Always the first, which is the right one in order 0: the only one of every other sample."""
+    store = encoded(tmp_path / "s", failed=())
+    rows = texts(store, lambda put, label: put[0])
+    ask(store, [row for row in rows if row["order"] == 0 or row["sample_index"] % 2])
+    row = compared(store, encoder="model", score="text")
+    assert (row["n_samples"], row["n_orders"], row["n_fewer_orders"]) == (80, 2, 40)
+    assert (row["right_in_both_orders"], row["consistency"]) == (0.0, 0.0)
+    assert (row["position_bias"], row["position_front"], row["n_ties"]) == (1.0, 40, 40)
+    assert row["model_accuracy"] == 0.75
+    assert "40 samples were answered in fewer orders than others: they do not" in row["note"]
+    likely = texts(store, lambda put, label: label)
+    ask(store, [r for r in likely if r["order"] == 0 or r["sample_index"] % 2], protocol="right")
+    row = compared(store, encoder="model", score="text", protocol="right")
+    assert (row["right_in_both_orders"], row["consistency"]) == (1.0, 1.0)
+    assert row["position_bias"] == 0.5
+
+
+def test_a_test_that_could_not_be_made_counts_for_no_other(tmp_path):
+    store, random = encoded(tmp_path / "s"), np.random.default_rng(3)
+    rows = two_options(random, store, lambda put, label: [0.0, -1.0])
+    ask(store, rows[: 2 * 12])
+    unplaced = [row | {"option_classes": None} for row in texts(store, lambda put, label: put[0])]
+    ask(store, unplaced, protocol="unplaced")
+    half = texts(store, lambda put, label: put[0])
+    for row in half[1::2]:
+        row["prediction"] = None
+    ask(store, half, protocol="half")
+    frame = analysis.run("interaction", store, encoder="model")
+    assert frame["protocol"].to_list() == ["half", "options-2", "unplaced"]
+    columns = ("position_p", "position_q", "position_biased")
+    for i in (0, 2):
+        assert [frame[c][i] for c in columns] == [None] * 3
+    assert frame["position_q"][1] == frame["position_p"][1]  # the only test there is
+    assert frame["position_biased"][1]
+
+
+def test_classes_of_a_row_are_counted_and_equals_chosen_by_a_hash(tmp_path, say):
+    """The encoder errs in 2 of 16 classes: 4 are hard, and 4 others easy."""
+    store, random = Store.open(tmp_path / "s", create=True), np.random.default_rng(1)
+    labels = np.repeat(np.arange(16), 20)
+    add_samples(store, "data", numbered(labels), labels, tuple(f"c{i}" for i in range(16)))
+    wrong = (labels < 2) & (random.random(len(labels)) < 0.6)
+    said = np.where(wrong, (labels + 1) % 16, labels).tolist()
+    say(store, "encoder", (~wrong).tolist(), prediction=said)
+    ask(store, [{"sample_index": i, "order": 0, "prediction": c} for i, c in enumerate(said)])
+    hard, easy = analysis.run("interaction", store, encoder="encoder", by="hardness").rows(
+        named=True
+    )
+    assert (
+        (hard["n_classes"], hard["n_samples"]) == (easy["n_classes"], easy["n_samples"]) == (4, 80)
+    )
+    assert hard["both_right"] == 80 - wrong.sum()
+    assert easy["encoder_accuracy"] == 1
+    assert "the hardest classes end among 14 of equal accuracy" in hard["note"]
+    assert "the easiest classes end among 14 of equal accuracy" in easy["note"]
+    assert compared(store, encoder="encoder")["n_classes"] == 16
+    by_class = analysis.run("interaction", store, encoder="encoder", by="class")
+    assert by_class["n_classes"].to_list() == [1] * 16
+
+
 def test_what_cannot_be_parsed_is_wrong_and_counted_apart(tmp_path):
     store, random = encoded(tmp_path / "s", failed=()), np.random.default_rng(9)
     rows = two_options(random, store, lambda put, label: None)

@@ -46,7 +46,7 @@ def divisors(random, lacking=(), clean: float | None = 0.2, by_severity=True) ->
 def found(rows, normaliser, by, partial=False) -> pl.DataFrame:
     cells = cells_of(pl.DataFrame(CELLS, schema=["corruption", "severity"], orient="row"), None,
                      extra=False)  # fmt: skip
-    frame = figures(rows, cells, normaliser, by=by, partial=partial, no_clean="no clean")
+    frame = figures(rows, cells, normaliser, by=by, partial=partial, no_clean=pl.lit("no clean"))
     assert dict(frame.schema) == dict(CORRUPTIONS)
     return frame
 
@@ -167,6 +167,44 @@ def test_a_normaliser_that_errs_no_more_than_on_clean_pictures_divides_nothing(r
     frame = found(measured(random), divisors(random, clean=0.95), "corruption")
     assert frame["relative_corruption_error"].null_count() == frame.height
     assert frame["corruption_error"].null_count() == 0
+    assert frame["note"][0] == (
+        "x errs no more under contrast than on clean pictures: no relative error"
+    )
+    (row, _) = found(measured(random), divisors(random, clean=0.95), "benchmark").to_dicts()
+    assert row["note"].startswith("x errs no more under contrast, fog, frost, ... than on clean")
+
+
+def with_errors(random, *errors: tuple[str, float]) -> Normaliser:
+    """A normaliser whose errors under these corruptions are given, at every severity."""
+    given = pl.col("corruption").replace_strict(dict(errors), default=None, return_dtype=pl.Float64)
+    plain = divisors(random, clean=0.3)
+    kept = plain.errors.with_columns(error=pl.coalesce(given, "error"))
+    return Normaliser("x", "made up", kept)
+
+
+def test_what_a_normaliser_cannot_divide_is_named_with_and_without_the_rest(random):
+    rows, divided = measured(random), with_errors(random, ("fog", 0.3), ("rain", 0.0))
+    said = (
+        "x does not err under rain: no corruption error{0}; "
+        "x errs no more under fog than on clean pictures: no relative error{0}"
+    )
+    whole, _ = found(rows, divided, "benchmark").to_dicts()
+    assert whole["mean_corruption_error"] is whole["relative_mean_corruption_error"] is None
+    assert whole["note"] == said.format("; means of the rest with --partial")
+    rest, _ = found(rows, divided, "benchmark", partial=True).to_dicts()
+    assert rest["note"] == said.format(", means are of the rest")
+    left = {c: naive(rows, divided, "a", c) for c in ("fog", "frost", "contrast") if c != "fog"}
+    fog = sum(1 - r["accuracy"] for r in rows.filter(model="a", corruption="fog").to_dicts()) / 0.9
+    own = [fog, *(e for _, e, _ in left.values())]
+    assert rest["mean_corruption_error"] == pytest.approx(100 * np.mean(own))
+    more = [e for *_, e in left.values()]
+    assert rest["relative_mean_corruption_error"] == pytest.approx(100 * np.mean(more))
+    notes = dict(found(rows, divided, "kind").filter(model="a").select("kind", "note").rows())
+    assert notes["digital"] is None
+    single = found(rows, divided, "severity").filter(model="a", corruption="fog", severity=2)
+    assert (
+        single["note"][0] == "x errs no more under fog 2 than on clean pictures: no relative error"
+    )
 
 
 def test_a_model_is_100_beside_itself(random):

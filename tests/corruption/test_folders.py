@@ -39,8 +39,15 @@ def add(store: Store, name: str, ids: Sequence[str] = IDS, **annotations: Sequen
         save_annotations(store.files, name, "notes", pl.DataFrame(annotations))
 
 
-def folder(ids: Sequence[str], severity: int = 1, dataset: str = "d") -> Folder:
-    return Folder.whole("b", "fog" if severity else None, severity, dataset, pl.Series(ids))
+def folder(
+    ids: Sequence[str],
+    severity: int = 1,
+    dataset: str = "d",
+    classes: Sequence[str | None] | None = None,
+) -> Folder:
+    n, named = len(ids), pl.Series(classes or [None] * len(ids), dtype=pl.String)
+    corruption = "fog" if severity else None
+    return Folder("b", corruption, severity, dataset, n, n, None, pl.Series(ids), named)
 
 
 def test_names_say_what_a_data_set_is_of(store):
@@ -121,9 +128,24 @@ def test_a_clean_data_set_that_is_not_there_or_not_clear():
 
 def test_the_same_pictures_in_another_order_or_other_folders():
     folders = [folder(IDS, 0), folder(IDS[::-1]), folder(IDS)]
-    assert same_pictures(folders, "same") == (folders, None)
+    (clean, other, same), note = same_pictures(folders, "same")
+    assert (clean, same, note) == (folders[0], folders[2], None)
+    assert (list(other.pictures), list(other.rows)) == (IDS, [3, 2, 1, 0])
     moved = [folder(IDS, 0), folder([f"fog/3/{i}" for i in IDS])]
     assert same_pictures(moved, "same") == (moved, None)
+
+
+def test_other_labels_of_the_same_pictures_are_refused():
+    labels = ["cat", "dog", None, "cat"]
+    clean = folder(IDS, 0, "clean", labels)
+    turned = folder(IDS[::-1], 1, "turned", [*labels[::-1]])
+    other = folder([f"fog/{i}" for i in IDS], 2, "f", ["cat", "dog", "cat", "dog"])
+    renamed = folder(IDS, 3, "r", ["Katze", "Hund", None, "Katze"])
+    kept, _ = same_pictures([clean, turned, renamed], "same")
+    assert list(kept[1].classes) == labels
+    message = "'3' is of class 'dog' in data set 'f' and of 'cat' in 'clean'; add one of them with"
+    with pytest.raises(EmbedStoreError, match=message):
+        same_pictures([clean, other], "same")
 
 
 @pytest.mark.parametrize(
@@ -148,8 +170,8 @@ def test_fewer_pictures_than_another_severity_are_refused():
 def test_pictures_that_all_hold():
     folders = [folder(IDS, 0), folder([*IDS[:3], "x/1"]), folder(IDS[:0:-1])]
     kept, note = same_pictures(folders, "common")
-    assert [list(f.pictures) for f in kept] == [IDS[1:3], IDS[1:3], IDS[2:0:-1]]
-    assert [list(f.rows) for f in kept] == [[1, 2], [1, 2], [1, 2]]
+    assert [list(f.pictures) for f in kept] == [IDS[1:3]] * 3
+    assert [list(f.rows) for f in kept] == [[1, 2], [1, 2], [2, 1]]
     assert [f.n_pictures for f in kept] == [4, 4, 3]
     assert note == "over the 2 pictures that all 3 folders hold"
     with pytest.raises(EmbedStoreError, match="no picture is in all .*'d' and 'e'; name the clean"):

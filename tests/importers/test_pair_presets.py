@@ -237,6 +237,30 @@ def test_scannets_pairs_have_the_pose_from_the_first_to_the_second(store, scanne
     np.testing.assert_allclose(pair.second.grid, depths[1][::4, ::4], atol=0.000501)
 
 
+def test_scannets_depth_and_camera_are_brought_to_larger_pictures(store, scannet, tmp_path):
+    """By ratios of 2 and 1.5: planes stay planes, points where they are seen."""
+    for path in scannet.glob("*/color/*.jpg"):
+        with Image.open(path) as picture:
+            picture.resize((192, 108)).save(path)
+    register(store, f"scannet-pairs:{scannet}")
+    _, _, (pair, _) = added(store, f"scannet-pairs:{scannet}", stride=1)
+    row, depths, _ = rendered(tmp_path / "again")
+    view = pair.first
+    assert (view.width, view.height) == (192, 108)
+    assert view.grid.shape == (108, 192)
+    for y, x in ((0, 0), (50, 101), (107, 191)):
+        expected = depths[0][int((y + 0.5) / 1.5), int((x + 0.5) / 2)]
+        assert view.grid[y, x] == pytest.approx(expected, abs=0.000501)
+    np.testing.assert_array_equal(view.grid[:, 0::2], view.grid[:, 1::2])
+    small = np.array(row["intrinsics_first"])
+    np.testing.assert_allclose(np.diag(view.intrinsics), np.diag(small) * [2, 1.5, 1])
+    seen = small @ [0.03, -0.02, 0.4]
+    again = view.intrinsics @ [0.03, -0.02, 0.4]
+    np.testing.assert_allclose(
+        again[:2] / again[2], (seen[:2] / seen[2] + 0.5) * [2, 1.5] - 0.5, rtol=1e-12
+    )
+
+
 def test_a_lost_pose_of_scannet_is_named(store, scannet):
     register(store, f"scannet-pairs:{scannet}")
     lost = np.full((4, 4), -np.inf)

@@ -1,8 +1,15 @@
 """ImageNet-C's corruptions through the package `imagecorruptions-imaug`, reproducibly.
 
-The package's functions are those of Hendrycks & Dietterich (ICLR 2019) but for these: `motion_blur`
-and `snow` move pixels by a kernel of its own, not ImageMagick's; `elastic_transform` has no affine
-part; `pixelate` enlarges by the nearest pixel. They draw from NumPy's global generator.
+The package's functions are those of Hendrycks & Dietterich (ICLR 2019) but for these, so that
+figures are near those on the published archive, and not the same:
+
+- `motion_blur` and `snow` move pixels by a kernel of its own, not ImageMagick's
+- `elastic_transform` has another strength at every severity, and no affine part
+- `frost` draws from 6 pictures enlarged 1.1 times, not from 5 at their own size
+- `zoom_blur` and `snow` cut the enlarged layer at the upper left, not in the middle
+- `pixelate` enlarges by the nearest pixel
+
+They draw from NumPy's global generator.
 
 Dimensions: H, W pixels.
 """
