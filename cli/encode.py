@@ -35,7 +35,9 @@ class _BarePatches(click.Command):
     metavar="[NAME=]SPEC",
     help="open_clip:ARCHITECTURE/TAG, open_clip:DIRECTORY, open_clip:hf-hub:ORG/NAME, "
     "open_clip:ARCHITECTURE[/TAG]?checkpoint=FILE, timm:NAME[?checkpoint=FILE&mean=0.5&...], "
-    "python:MODULE:FUNCTION, wise-ft:SPEC+SPEC@0.5. May be repeated.",
+    "either with ?transform=SPEC to see pictures as llava:DIRECTORY or timm:NAME does, "
+    "python:MODULE:FUNCTION, wise-ft:SPEC+SPEC@0.5; llava:DIRECTORY or llava:ORG/NAME, which wants "
+    "--protocol. May be repeated.",
 )
 @click.option(
     "--data",
@@ -43,9 +45,17 @@ class _BarePatches(click.Command):
     multiple=True,
     required=True,
     metavar="[NAME=]SOURCE",
-    help="folder:PATH, webdataset:PATTERN.tar, parquet:PATTERN, csv:FILE, jsonl:FILE, or a preset "
-    "such as imagenet-a:PATH, which may stand without NAME (see embedstore data list). May be "
-    "repeated.",
+    help="folder:PATH, webdataset:PATTERN.tar, parquet:PATTERN, csv:FILE, jsonl:FILE, "
+    "corrupt:KIND:SEVERITY:SOURCE, or a preset such as imagenet-a:PATH, which may stand without "
+    "NAME (see embedstore data list). May be repeated.",
+)
+@click.option(
+    "--corrupt",
+    multiple=True,
+    metavar="KIND:SEVERITY",
+    help="Encode each data set corrupted too, as NAME--KIND--SEVERITY: fog:3, fog:1-5, fog:all. "
+    "ImageNet-C's kinds; near_focus, far_focus, fog_3d where a manifest has a column depth. May "
+    "be repeated.",
 )
 @click.option(
     "--prompts",
@@ -83,6 +93,33 @@ class _BarePatches(click.Command):
     "see --dry-run. May be repeated.",
 )
 @click.option(
+    "--keep",
+    default="embeddings,outcomes,logits",
+    show_default=True,
+    metavar="PART,...",
+    help="What to store. Without logits, which are most of the bytes of many classes, they can be "
+    "made of the embeddings later: encode again, or head apply.",
+)
+@click.option(
+    "--protocol",
+    metavar="two-options|letters-N|n-way-N",
+    help="What a language model (llava:) is asked: the true class or the strongest wrong one of "
+    "--reference-head; one letter of the data set's N classes; the true class among N.",
+)
+@click.option(
+    "--reference-head",
+    metavar="MODEL@HEAD",
+    help="Whose strongest wrong class two-options offers; a model over the same data set in the "
+    "store.",
+)
+@click.option(
+    "--decoding",
+    default="likelihood",
+    show_default=True,
+    metavar="likelihood|greedy",
+    help="Whether the likeliest option is the answer, or the one that a decoded text names.",
+)
+@click.option(
     "--limit",
     type=click.IntRange(1),
     metavar="N",
@@ -118,7 +155,11 @@ def encode(store: str, format_: str, **arguments: Any) -> None:
           --data imagenet-a:/data/imagenet-a --prompts openai-80
       embedstore encode clip.store --model mine=open_clip:/models/my-clip \\
           --data pets=folder:/data/pets --prompts photo --prompts name
+      embedstore encode clip.store --model open_clip:ViT-B-32/laion2b_s34b_b79k \\
+          --data imagenet-val:/data/imagenet-val --corrupt fog:all --corrupt snow:3
       embedstore encode clip.store --model timm:resnet50.a1_in1k --data v2=folder:/data/v2 --dry-run
+      embedstore encode clip.store --model llava:llava-hf/llava-1.5-7b-hf \\
+          --data imagenet-a:/data/imagenet-a --protocol two-options --reference-head CLIP@HEAD
     """
     from cli.progress import progress
 
@@ -160,13 +201,21 @@ def _named_sources(text: str) -> list[tuple[str, str]]:
 def _request(
     models: tuple[str, ...],
     data: tuple[str, ...],
+    corrupt: tuple[str, ...],
     prompts: tuple[str, ...],
     classes: str | None,
     batch_size: str,
     compile_: bool,
+    keep: str,
+    protocol: str | None,
+    reference_head: str | None,
+    decoding: str,
     **options: Any,
 ) -> Any:
+    from embedstore.datasets.corrupted.kinds import corruptions
+    from embedstore.datasets.corrupted.source import with_corruptions
     from embedstore.datasets.sources import open_source
+    from embedstore.encode.questions import Questions
     from embedstore.encode.request import Options, Request
     from embedstore.models import default_name
     from embedstore.prompts import class_list, prompt_set
@@ -175,16 +224,25 @@ def _request(
         raise click.BadParameter(
             f"--batch-size {batch_size!r} is neither auto nor a whole number above 0"
         )
+    if protocol is None and (reference_head or decoding != "likelihood"):
+        raise click.BadParameter("--reference-head and --decoding go with --protocol; add it")
     named = [(name or default_name(spec), spec) for name, spec in (pair(m, "") for m in models)]
     sources = [named for text in data for named in _named_sources(text)]
+    asked = [one for text in corrupt for one in corruptions(text)]
     return Request(
         models=named,
-        data=[(name, open_source(source)) for name, source in sources],
+        data=[
+            each
+            for name, source in sources
+            for each in with_corruptions(name, open_source(source), asked)
+        ],
         prompts=[prompt_set(name) for name in prompts or ("openai-80",)],
         classes=class_list(classes) if classes else None,
         options=Options(
             batch_size=None if batch_size == "auto" else int(batch_size),
             compile=compile_,
+            keep=tuple(part.strip() for part in keep.split(",")),
             **options,
         ),
+        questions=Questions.of(protocol, reference_head, decoding) if protocol else None,
     )

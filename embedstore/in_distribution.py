@@ -5,16 +5,18 @@ It is named by the user, known by its name, or the only one.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 
 from embedstore.errors import EmbedStoreError, UnknownNameError
 from embedstore.heads.held_out import fair_judgements
+from embedstore.heads.logits import has_logits, logit_blocks
 from embedstore.heads.stored import head_record
 from embedstore.labels import ClassMap, judgement
 from embedstore.labels.judging import obstacle
-from embedstore.store import Store, layout
-from embedstore.store.manifest import read_manifest
+from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun, checked_table
 
 #: In place of a name: find it; there is none.
@@ -62,7 +64,7 @@ def on_same_classes(store: Store, run: OutcomeRun, dataset: str) -> tuple[int, i
     """Return how many samples of an ID data set a run's head judges, and how many rightly.
 
     The head chooses among the same classes as in the run, over the samples of these classes.
-    Outcomes in a label space of those classes are taken where they are stored; else the stored
+    Outcomes in a label space of those classes are taken where they are stored; else the head's
     logits are judged in it. None where there are neither.
     """
     wanted = _class_map(store, run)
@@ -72,7 +74,7 @@ def on_same_classes(store: Store, run: OutcomeRun, dataset: str) -> tuple[int, i
             counts = correct.select(n=pl.col("correct").count(), k=pl.col("correct").sum())
             n_samples, n_correct = counts.row(0)
             return int(n_samples), int(n_correct)
-    if read_manifest(store.files, layout.logits(run.model, dataset, run.head)) is None:
+    if not has_logits(store, replace(run, dataset=dataset)):
         return None
     return _judged(store, run, dataset, wanted)
 
@@ -98,16 +100,15 @@ def _alike(first: ClassMap, second: ClassMap) -> bool:
 def _judged(
     store: Store, run: OutcomeRun, dataset: str, mapped: ClassMap
 ) -> tuple[int, int] | None:
-    """Judge stored logits of an in-distribution data set in the label space of another run."""
+    """Judge a head's logits of an in-distribution data set in the label space of another run."""
     record, samples = store.dataset(dataset), store.samples(dataset)
     head = head_record(store, run.model, run.head)
     if obstacle(mapped, head["class_ids"], record, samples.columns):
         return None
     own = [judgement(mapped, head["class_ids"], record, samples)]
     (judged,) = fair_judgements(store, run.model, run.head, dataset, own)
-    logits = store.logits(run.model, dataset, run.head)
     start = n_samples = n_correct = 0
-    for block in logits.blocks():
+    for block in logit_blocks(store, replace(run, dataset=dataset)):
         failed = np.isnan(block[:, 0])
         said = judged(block, start, failed)
         n_samples += int(said.labelled.sum())

@@ -16,14 +16,14 @@ import numpy.typing as npt
 import polars as pl
 
 from embedstore.heads.held_out import SUFFIX
+from embedstore.heads.logits import has_logits, logit_blocks
 from embedstore.heads.splits import hashed
 from embedstore.heads.stored import head_record
 from embedstore.in_distribution import AUTO, NONE, ambiguous, id_candidates
 from embedstore.kernels.classwise import classwise_error, classwise_gaps
 from embedstore.kernels.temperature import TemperatureFit, fit_temperature, scaled
 from embedstore.labels import ClassMap, Judgement, judgement, judgements
-from embedstore.store import Store, layout
-from embedstore.store.manifest import read_manifest
+from embedstore.store import Store
 from embedstore.store.outcomes import OutcomeRun
 
 Bool = npt.NDArray[np.bool_]
@@ -149,19 +149,13 @@ def classwise(store: Store, run: OutcomeRun, judged: Bool, n_bins: int) -> float
     return classwise_error(gaps, n_samples) if n_samples else None
 
 
-def has_logits(store: Store, run: OutcomeRun) -> bool:
-    """Whether the store holds the logits that a run's outcomes are from."""
-    folder = layout.logits(run.model, run.dataset, run.head)
-    return read_manifest(store.files, folder) is not None
-
-
 def judged_logits(store: Store, run: OutcomeRun, rows: Bool) -> Iterator[tuple[F32, I64]]:
     """Yield the logits of some rows, cut to the run's label space, a shard at a time.
 
     Parameters
     ----------
     store, run
-        Whose logits.
+        Whose logits: stored, or made of its embeddings.
     rows
         (N,) which samples; pictures that failed are not among them.
 
@@ -175,7 +169,7 @@ def judged_logits(store: Store, run: OutcomeRun, rows: Bool) -> Iterator[tuple[F
     if judged.labels.offsets is not None:
         labels = np.full(len(judged.labels), -1, np.int64)
     start = 0
-    for block in store.logits(run.model, run.dataset, run.head).blocks():
+    for block in logit_blocks(store, run):
         chosen = rows[start : start + len(block)]
         kept = block if chosen.all() else block[chosen]
         if len(kept):

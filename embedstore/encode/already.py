@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from embedstore.encode.loading import decoder_name, weights_files
 from embedstore.encode.patches import are_finished
 from embedstore.encode.registration import Dataset
 from embedstore.encode.request import Options, Request
 from embedstore.encode.zero_shot import has_prompts
-from embedstore.heads.outcomes import is_finished
+from embedstore.heads.outcomes import is_finished, is_judged
 from embedstore.heads.stored import load_head
 from embedstore.labels import judgements
 from embedstore.prompts import ClassList, Prompts
@@ -37,7 +39,8 @@ def is_encoded(store: Store, name: str, spec: str, request: Request, dataset: Da
     heads = [OWN] if record.has_own_head else []
     if record.has_text:
         heads += [f"{p.name}--{classes.name}" for p, classes in prompted(request, dataset)]
-    return all(_is_head_finished(store, name, dataset, head) for head in heads)
+    finished = is_finished if request.options.keeps_logits else is_judged
+    return all(_is_head_finished(store, name, dataset, head, finished) for head in heads)
 
 
 def prompted(request: Request, dataset: Dataset) -> list[tuple[Prompts, ClassList]]:
@@ -63,7 +66,13 @@ def _has_texts(store: Store, model: str, request: Request, dataset: Dataset) -> 
     return all(has_prompts(store, *pair) for pair in prompted(request, dataset))
 
 
-def _is_head_finished(store: Store, model: str, dataset: Dataset, head: str) -> bool:
+def _is_head_finished(
+    store: Store,
+    model: str,
+    dataset: Dataset,
+    head: str,
+    finished: Callable[[Store, OutcomeRun], bool],
+) -> bool:
     if head not in store.heads(model):
         return False
     ids = load_head(store, model, head).class_ids
@@ -71,4 +80,4 @@ def _is_head_finished(store: Store, model: str, dataset: Dataset, head: str) -> 
         OutcomeRun(model, dataset.record.name, head, judged.space.name)
         for judged in judgements(ids, dataset.record, dataset.samples)
     ]
-    return all(is_finished(store, run) for run in runs)
+    return all(finished(store, run) for run in runs)

@@ -205,7 +205,10 @@ def provenance(device: torch.device, notes: Sequence[str] = ()) -> dict[str, Any
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    packages = ("embedstore", "torch", "open_clip_torch", "timm", "pillow", "simplejpeg")
+    packages = (
+        "embedstore", "torch", "open_clip_torch", "timm", "pillow", "simplejpeg",
+        "imagecorruptions-imaug",
+    )  # fmt: skip
     found = {"python": platform.python_version(), "machine": platform.machine()}
     for package in packages:
         with suppress(PackageNotFoundError):

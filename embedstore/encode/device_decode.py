@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from embedstore.datasets.pictures import PIXEL_LIMIT, prepare, resized
+from embedstore.datasets.pictures import PIXEL_LIMIT, prepare
 from embedstore.datasets.readers import Reader
 from embedstore.encode.worker import SlotFailure
 from embedstore.errors import PictureError, require
-from embedstore.transform import Transform
+from embedstore.transform import Transform, resized, window
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,10 @@ JPEG = b"\xff\xd8\xff"
 
 
 class DeviceDecoder:
-    """Threads read, one call decodes a batch on the device; slots hold its pixels there."""
+    """Threads read, one call decodes a batch on the device; slots hold its pixels there.
+
+    What is submitted is read by `reader`, which may be another one for the next batch.
+    """
 
     def __init__(
         self,
@@ -46,7 +49,7 @@ class DeviceDecoder:
         import torch
 
         require("torchvision", "encode")
-        self._reader, self._transform, self._device = reader, transform, device
+        self.reader, self._transform, self._device = reader, transform, device
         shape = (n_slots, batch_rows, *transform.size, 3)
         self._slots = torch.zeros(shape, dtype=torch.uint8, device=device)
         self._readers = ThreadPoolExecutor(n_workers)
@@ -54,7 +57,7 @@ class DeviceDecoder:
 
     def submit(self, slot: int, locators: Sequence[str]) -> Future[list[SlotFailure]]:
         """Prepare pictures into the first rows of a slot; the future gives those that failed."""
-        reading = [self._readers.submit(self._reader, locator) for locator in locators]
+        reading = [self._readers.submit(self.reader, locator) for locator in locators]
         return self._decoder.submit(self._decode, slot, reading)
 
     def pixels(self, slot: int, n: int) -> Tensor:
@@ -131,7 +134,7 @@ def _n_pixels(data: bytes) -> int:
 def _fitted(picture: Tensor, transform: Transform) -> Tensor:
     """Resize and crop or pad on the device: (3, h, w) uint8 -> (H, W, 3) uint8."""
     from torchvision.transforms.v2 import InterpolationMode
-    from torchvision.transforms.v2.functional import center_crop, resize
+    from torchvision.transforms.v2.functional import center_crop, crop, resize
 
     if transform.resize == "longest":  # padding in the middle: the CPU's code knows how
         import torch
@@ -143,5 +146,12 @@ def _fitted(picture: Tensor, transform: Transform) -> Tensor:
     height, width = resized(picture.shape[1], picture.shape[2], transform)
     interpolation = InterpolationMode(transform.interpolation)
     scaled = resize(picture, [height, width], interpolation=interpolation, antialias=True)
-    cropped: Tensor = center_crop(scaled, list(transform.size)).permute(1, 2, 0)
-    return cropped
+    if transform.crop == "floored":
+        top, left = (
+            window(n, wanted, transform.crop)[0]
+            for n, wanted in zip((height, width), transform.size, strict=True)
+        )
+        cropped: Tensor = crop(scaled, top, left, *transform.size)
+    else:
+        cropped = center_crop(scaled, list(transform.size))
+    return cropped.permute(1, 2, 0)

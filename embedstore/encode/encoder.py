@@ -8,11 +8,11 @@ Dimensions: N samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from embedstore import schema
 from embedstore.encode.already import OWN, is_encoded, prompted
+from embedstore.encode.answerer import Answerer, check_classes
 from embedstore.encode.device import Forward
 from embedstore.encode.images import ImagePass, PatchPass, Pictures
 from embedstore.encode.loading import Loaded, load_model
@@ -24,8 +24,8 @@ from embedstore.encode.patches import (
     together,
 )
 from embedstore.encode.progress import Progress
-from embedstore.encode.provenance import check_reproduces
 from embedstore.encode.registration import Dataset, register
+from embedstore.encode.report import Encoded, Report
 from embedstore.encode.request import (
     BATCH_ROWS,
     BLOCK_ROWS,
@@ -34,10 +34,12 @@ from embedstore.encode.request import (
     block_rows,
     n_workers,
 )
+from embedstore.encode.stream import stream
 from embedstore.encode.texts import encode_texts
 from embedstore.encode.zero_shot import zero_shot_head
 from embedstore.heads.head import Head
-from embedstore.heads.run import HeadRun, derive
+from embedstore.heads.outcomes_alone import OutcomesAlone
+from embedstore.heads.run import HeadRun, HeadWork, derive
 from embedstore.heads.stored import load_head, save_head
 from embedstore.labels import judgements
 from embedstore.store import Store, layout
@@ -46,26 +48,6 @@ from embedstore.store.plans import Plan
 from embedstore.store.pointers import write_pointer
 from embedstore.store.runs import BlockRun
 from embedstore.store.shards import lay_out
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """A run that a call of :func:`encode` worked on."""
-
-    model: str
-    dataset: str
-    n_rows: int  # N
-    n_failures: int  # pictures that could not be used
-
-
-@dataclass(slots=True)
-class Report:
-    """What a call of :func:`encode` did."""
-
-    encoded: list[Encoded] = field(default_factory=list)
-    already: list[tuple[str, str]] = field(default_factory=list)  # model, data set
-    n_images: int = 0  # pictures that went through a model in this call
-    n_failures: int = 0  # pictures of all requested runs that could not be used
 
 
 def encode(store: Store | str | Path, request: Request, progress: Progress | None = None) -> Report:
@@ -95,10 +77,17 @@ def encode(store: Store | str | Path, request: Request, progress: Progress | Non
     if not isinstance(store, Store):
         store = Store.open(store, create=True)
     report = Report()
+    # Language models last: they ask what others, perhaps of this request, mistook.
+    models = sorted(request.models, key=lambda named: request.answers(named[1]))
     encoders = [
-        Encoder(store, name, spec, request, progress, report) for name, spec in request.models
+        (Answerer if request.answers(spec) else Encoder)(
+            store, name, spec, request, progress, report
+        )
+        for name, spec in models
     ]
     names = [name for name, _ in request.data]
+    if any(request.answers(spec) for _, spec in models):
+        check_classes(request, listings)
     if encoders and any(name not in store.datasets for name in names) and not request.options.limit:
         _ = encoders[0].loaded  # a model that cannot be had is known before all pictures are read
     datasets = [
@@ -125,6 +114,7 @@ class Encoder:
         self.store, self.name, self.spec = store, name, spec
         self.request, self.progress, self.report = request, progress, report
         self._loaded: Loaded | None = None
+        self._loaded_heads: dict[str, Head] = {}
 
     @property
     def options(self) -> Options:
@@ -141,68 +131,73 @@ class Encoder:
         return self._loaded
 
     def __call__(self, datasets: list[Dataset]) -> None:
-        """Encode what is missing."""
+        """Encode what is missing: texts of all data sets first, then pictures."""
+        missing: list[tuple[Dataset, list[str]]] = []
         for dataset in datasets:
             name = dataset.record.name
             if is_encoded(self.store, self.name, self.spec, self.request, dataset):
                 write_pointer(self.store.files, self.name, name)
                 self.report.already.append((self.name, name))
             else:
-                self._encode(dataset)
-            manifest = read_manifest(self.store.files, layout.images(self.name, name))
+                missing.append((dataset, self._heads(dataset)))
+        stream(p for dataset, heads in missing for p in self._passes(dataset, heads))
+        for dataset in datasets:
+            manifest = read_manifest(
+                self.store.files, layout.images(self.name, dataset.record.name)
+            )
             self.report.n_failures += int(manifest.facts["n_failures"]) if manifest else 0
 
-    def _encode(self, dataset: Dataset) -> None:
+    def _passes(self, dataset: Dataset, heads: list[str]) -> list[ImagePass]:
+        """Plan the passes over a data set, and what is to be done after each."""
         layers = chosen_layers(self.loaded.model, self.options.patches)
-        heads = self._heads(dataset)
         run = self._image_run(dataset, layers)
-        head_runs = [self._head_run(dataset, name, head, run) for name, head in heads]
+        head_runs = [self._head_run(dataset, name, run) for name in heads]
         names = (self.name, dataset.record.name)
         patches = start_patches(self.store, names, self.loaded.model, layers, run)
         beside = [p for p in patches if run.manifest is None and p.fills_with(run)]
-        self._pass(ImagePass, dataset, run, head_runs, beside)
-        run.finish({"fingerprint": dataset.record.fingerprint})
-        derive(run, head_runs)
-        for apart in together([p for p in patches if p not in beside]):
-            self._pass(PatchPass, dataset, run, [], apart)
-        for layer in patches:
-            layer.finish()
-        write_pointer(self.store.files, self.name, dataset.record.name)
-        n_failures = len(run.failures())
-        done = Encoded(self.name, dataset.record.name, run.plan.n_rows, n_failures)
-        self.report.encoded.append(done)
+        apart = together([p for p in patches if p not in beside])
+        passes = [
+            self._pass(ImagePass, dataset, run, head_runs, beside),
+            *(self._pass(PatchPass, dataset, run, [], group) for group in apart),
+        ]
+
+        def embedded() -> None:
+            run.finish({"fingerprint": dataset.record.fingerprint})
+            derive(run, head_runs)
+
+        def finished() -> None:
+            for layer in patches:
+                layer.finish()
+            write_pointer(self.store.files, *names)
+            self.report.encoded.append(Encoded(*names, run.plan.n_rows, len(run.failures())))
+            self.report.n_images += sum(p.n_rows for p in passes)
+
+        passes[0].then.append(embedded)
+        passes[-1].then.append(finished)
+        return passes
 
     def _pass(
         self,
         kind: type[ImagePass],
         dataset: Dataset,
         run: BlockRun,
-        head_runs: list[HeadRun],
+        head_runs: list[HeadWork],
         patches: list[PatchRun],
-    ) -> None:
-        """Run the pictures of all missing blocks through the model."""
-        loaded, samples = self.loaded, dataset.samples
-        image_pass = kind(
+    ) -> ImagePass:
+        loaded, samples, source = self.loaded, dataset.samples, dataset.source
+        n_bytes = samples["n_bytes"].to_numpy()
+        return kind(
             run,
             head_runs,
-            Pictures(dataset.source.reader(), samples["path"], samples["n_bytes"].to_numpy()),
+            Pictures(source.reader(), source.locators(samples), samples["path"], n_bytes),
             Forward(loaded.model, loaded.device, loaded.precision, [p.layer for p in patches]),
             patches,
+            stage=f"{self.name}: {dataset.record.name}{', patches' if patches else ''}",
             n_workers=self.options.workers or n_workers(loaded.device_kind),
             decode=self.options.decode,
             provenance=loaded.provenance,
             progress=self.progress,
         )
-        missing = image_pass.missing()
-        if not missing:
-            return
-        check_reproduces(image_pass)
-        left = sum(stop - start for start, stop in map(image_pass.plan.rows, missing))
-        stage = f"{self.name}: {dataset.record.name}{', patches' if patches else ''}"
-        self.progress.begin(stage, run.plan.n_rows, run.plan.n_rows - left)
-        image_pass()
-        self.progress.end()
-        self.report.n_images += left
 
     def _image_run(self, dataset: Dataset, layers: list[int]) -> BlockRun:
         loaded, name = self.loaded, dataset.record.name
@@ -229,7 +224,8 @@ class Encoder:
             )
         return run
 
-    def _heads(self, dataset: Dataset) -> list[tuple[str, Head]]:
+    def _heads(self, dataset: Dataset) -> list[str]:
+        """Commit heads and captions of a data set, whose texts go through the model; name heads."""
         loaded, names = self.loaded, []
         if loaded.model.own_head is not None:
             save_head(self.store, self.name, OWN, loaded.model.own_head, {"kind": "own"})
@@ -245,9 +241,20 @@ class Encoder:
             self.progress.notice(
                 f"{self.name} on {dataset.record.name}: embeddings only, since there is no head"
             )
-        return [(name, load_head(self.store, self.name, name)) for name in names]
+        return names
 
-    def _head_run(self, dataset: Dataset, name: str, head: Head, images: BlockRun) -> HeadRun:
+    def _head_run(self, dataset: Dataset, name: str, images: BlockRun) -> HeadWork:
+        """Plan what a head says of a data set: logits and outcomes, or outcomes alone."""
         names = (self.name, dataset.record.name, name)
+        if name not in self._loaded_heads:
+            self._loaded_heads[name] = load_head(self.store, self.name, name)
+        head = self._loaded_heads[name]
         judged = judgements(head.class_ids, dataset.record, dataset.samples)
+        begun = BlockRun.planned(self.store.files, layout.logits(*names))
+        if begun is None and not self.options.keeps_logits:
+            return OutcomesAlone.start(self.store, images, names, head, judged)
+        if begun is not None and begun.manifest is None and not self.options.keeps_logits:
+            self.progress.notice(
+                f"{name} on {dataset.record.name} was begun with logits: going on so"
+            )
         return HeadRun.start(self.store, images, names, head, judged)

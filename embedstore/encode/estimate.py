@@ -6,15 +6,17 @@ Dimensions: N samples, C classes, D embedding.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from embedstore.datasets.sources import Listing
+from embedstore.datasets.sources import Listing, Source
+from embedstore.encode.already import OWN
 from embedstore.encode.device import Forward, resolve_device, resolve_precision
+from embedstore.encode.estimate_answers import estimate_answers
 from embedstore.encode.patches import chosen_layers, row_bytes
 from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
@@ -22,6 +24,7 @@ from embedstore.encode.request import BATCH_ROWS, Request, limited_name, n_worke
 from embedstore.prompts import imagenet
 from embedstore.schema import EMBEDDINGS, LOGITS, MAXIMUM, TEXT_EMBEDDINGS
 from embedstore.store import Store, layout
+from embedstore.store.contents import committed
 from embedstore.store.runs import BlockRun
 
 if TYPE_CHECKING:
@@ -67,6 +70,9 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
     device = resolve_device(request.options.device)
     rows: list[dict[str, object]] = []
     for model_name, spec in request.models:
+        if request.answers(spec):
+            rows += estimate_answers(store, model_name, spec, request, listings, progress)
+            continue
         progress.notice(f"loading {spec}")
         model = load(spec)
         precision = resolve_precision(request.options.precision, device.type)
@@ -75,16 +81,19 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
         forward.layers = tuple(chosen_layers(model, request.options.patches))
         for name, source, listing in listings:
             progress.notice(f"measuring {model_name} on {name}")
-            rate = _images_per_second(forward, source.reader(), listing, request)
+            rate = _images_per_second(forward, source, listing, request)
             n_rows = min(len(listing.paths), request.options.limit or len(listing.paths))
             known = store.text_sets(model_name) if store else []
-            n_texts, n_classes = _texts(model, name, listing, request, known)
+            n_texts, heads = _texts(model, name, listing, request, known)
             text_rate = _texts_per_second(model) if n_texts else None
             names = model_name, limited_name(name, n_rows, len(listing.paths))
             done = _done(store, layout.images(*names))
             left = max(n_rows - done, 0)
             layers = {n: n_rows - _done(store, layout.patches(*names, n)) for n in forward.layers}
-            seconds = max(left, *layers.values(), 0) / rate  # patches come from the same pass
+            judged = _head_rows(store, names, heads, n_rows, request)
+            again = judged[OWN][1] if model.own_head and model.own_head.native else 0
+            # Patches and a native head's logits come from the same pass.
+            seconds = max(left, *layers.values(), again) / rate
             seconds += n_texts / text_rate if text_rate else 0
             rows.append(
                 {
@@ -96,7 +105,8 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
                     "n_texts": n_texts,
                     "texts_per_second": text_rate,
                     "hours": seconds / 3600,
-                    "n_bytes": _n_bytes(left, n_texts, model.embedding_dim, n_classes)
+                    "n_bytes": _n_bytes(left, n_texts, model.embedding_dim)
+                    + _head_bytes(heads, judged)
                     + sum(row_bytes([model.patch_shapes[n]]) * layers[n] for n in layers),
                 }
             )
@@ -104,7 +114,7 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
 
 
 def _images_per_second(
-    forward: Forward, reader: object, listing: Listing, request: Request
+    forward: Forward, source: Source, listing: Listing, request: Request
 ) -> float:
     """Time batches of evenly spaced pictures, decoded while the model computes."""
     options = request.options
@@ -112,9 +122,10 @@ def _images_per_second(
     batch = options.batch_size or BATCH_ROWS[kind]
     n_images = batch * (N_BATCHES + 1)
     rows = [i * len(listing.paths) // n_images for i in range(n_images)]
-    batches = [[listing.paths[r] for r in rows[i : i + batch]] for i in range(0, n_images, batch)]
+    locators = list(source.locators(listing.samples()[rows]))
+    batches = [locators[i : i + batch] for i in range(0, n_images, batch)]
     with DecodePool(
-        reader,  # type: ignore[arg-type]
+        source.reader(),
         forward.model.transform,
         n_workers=options.workers or n_workers(kind),
         n_slots=2,
@@ -134,18 +145,19 @@ def _images_per_second(
 
 def _texts(
     model: Model, name: str, listing: Listing, request: Request, known: Sequence[str]
-) -> tuple[int, list[int]]:
-    """Return the count of texts left to encode, and each head's classes."""
-    own = [len(model.own_head.class_ids)] if model.own_head else []
+) -> tuple[int, dict[str, int]]:
+    """Return the count of texts left to encode, and each head's count of classes by its name."""
+    own = {OWN: len(model.own_head.class_ids)} if model.own_head else {}
     classes = request.classes or listing.classes
     if not model.has_text or classes is None:
         return 0, own
     if request.classes is None and classes.name == imagenet().name:
         classes = imagenet()
     n_classes = len(classes.ids)
-    new = [p for p in request.prompts if f"{p.name}--{classes.name or name}" not in known]
+    heads = {f"{p.name}--{classes.name or name}": p for p in request.prompts}
+    new = [p for head, p in heads.items() if head not in known]
     n_texts = sum(len(texts) for p in new for texts in p.texts_for(classes))
-    return n_texts, own + [n_classes] * len(request.prompts)
+    return n_texts, own | dict.fromkeys(heads, n_classes)
 
 
 def _texts_per_second(model: Model) -> float:
@@ -166,8 +178,33 @@ def _done(store: Store | None, folder: str) -> int:
     return run.plan.n_rows - missing
 
 
-def _n_bytes(n_rows: int, n_texts: int, dim: int, n_classes: Sequence[int]) -> int:
+def _head_rows(
+    store: Store | None,
+    names: tuple[str, str],
+    heads: Iterable[str],
+    n_rows: int,
+    request: Request,
+) -> dict[str, tuple[int, int]]:
+    """Return how many outcomes and how many logits of each head are left to make."""
+    left = {}
+    for head in heads:
+        logits = n_rows - _done(store, layout.logits(*names, head))
+        outcomes = logits if request.options.keeps_logits else n_rows
+        folder = f"models/{names[0]}/outcomes/{names[1]}/{head}"
+        if store and committed(store.files, folder):
+            outcomes = 0
+        left[head] = outcomes, logits if request.options.keeps_logits else 0
+    return left
+
+
+def _head_bytes(heads: Mapping[str, int], left: Mapping[str, tuple[int, int]]) -> int:
     logit, maximum = np.dtype(LOGITS.dtype).itemsize, np.dtype(MAXIMUM.dtype).itemsize
-    per_head = sum(c * logit + maximum + OUTCOME_BYTES for c in n_classes)
+    return sum(
+        left[head][0] * OUTCOME_BYTES + left[head][1] * (n_classes * logit + maximum)
+        for head, n_classes in heads.items()
+    )
+
+
+def _n_bytes(n_rows: int, n_texts: int, dim: int) -> int:
     texts = n_texts * dim * np.dtype(TEXT_EMBEDDINGS.dtype).itemsize
-    return n_rows * (dim * np.dtype(EMBEDDINGS.dtype).itemsize + per_head) + texts
+    return n_rows * dim * np.dtype(EMBEDDINGS.dtype).itemsize + texts

@@ -1,12 +1,11 @@
-"""The pass over pictures: decode, model, write, all at once, block by block.
+"""The pass over a data set's pictures: what is missing of it, batch by batch, block by block.
 
 Dimensions: N samples, B rows of a block, D embedding, C classes; h, w, d of a layer's patches.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,7 +23,7 @@ from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
 from embedstore.encode.writer import Writer
 from embedstore.errors import NonFiniteError
-from embedstore.heads.run import HeadRun
+from embedstore.heads.run import HeadWork
 from embedstore.store.plans import Plan
 from embedstore.store.runs import BlockRun, Failure
 
@@ -58,33 +57,39 @@ class Pictures:
     """What the pass needs to know of a data set."""
 
     reader: Reader
-    paths: pl.Series  # (N,) compact, where a list of a million paths is not
+    locators: pl.Series  # (N,) what the reader is given; compact, where a list of a million is not
+    paths: pl.Series  # (N,) what messages name
     n_bytes: npt.NDArray[np.int64]  # (N,)
 
 
 class ImagePass:
     """One model over one data set: all blocks that are not finished.
 
-    Patch features, where they are asked for, fill the same blocks in the same pass.
+    Patch features, where they are asked for, fill the same blocks in the same pass. It is
+    :func:`embedstore.encode.stream.stream` that runs passes.
     """
 
     def __init__(
         self,
         run: BlockRun,
-        heads: Sequence[HeadRun],
+        heads: Sequence[HeadWork],
         pictures: Pictures,
         forward: Forward,
         patches: Sequence[PatchRun] = (),
         *,
+        stage: str,
         n_workers: int,
         decode: str = "cpu",
         provenance: Mapping[str, Any],
         progress: Progress,
     ) -> None:
         self.run, self.heads, self.pictures, self.forward = run, heads, pictures, forward
-        self.patches = patches
+        self.patches, self.stage = patches, stage
         self.n_workers, self.decode = n_workers, decode
         self.provenance, self.progress = provenance, progress
+        self.then: list[Callable[[], None]] = []  # what to do when all blocks are written
+        self.n_rows = 0  # pictures that go through the model
+        self._n_collected = 0
         self._block: Block | None = None
         self._failed: list[Failure] | None = None  # of the finished embeddings
 
@@ -94,31 +99,12 @@ class ImagePass:
         return self.run.plan
 
     def missing(self) -> list[int]:
-        """Return the blocks without embeddings, patches, or logits that only the model gives."""
+        """Return the blocks without embeddings, patches, or what only the model's logits give."""
         blocks = set(self.run.missing()).union(*(p.run.missing() for p in self.patches))
         for head_run in self.heads:
             if head_run.head.native:
-                blocks |= set(head_run.run.missing())
+                blocks |= set(head_run.missing())
         return sorted(blocks)
-
-    def __call__(self) -> None:
-        """Encode what is missing.
-
-        Raises
-        ------
-        NonFiniteError
-            If the model gives NaN or infinity for a picture that could be read.
-        """
-        missing = self.missing()
-        if not missing:
-            return
-        writer = Writer()
-        try:
-            with self.decoder(self.plan.batch_rows) as decoder:
-                for batch, result, failures in self._results(decoder, missing):
-                    self._collect(batch, result, failures, writer)
-        finally:
-            writer.close()
 
     @contextmanager
     def decoder(self, batch_rows: int) -> Iterator[DecodePool | DeviceDecoder]:
@@ -140,41 +126,36 @@ class ImagePass:
             finally:
                 self.forward.unpin(pool.slots)
 
-    def _batches(self, blocks: Sequence[int]) -> Iterator[Batch]:
+    def batches(self, blocks: Sequence[int]) -> Iterator[Batch]:
+        """Yield the batches of these blocks, in order."""
         rows = self.plan.batch_rows
+        self.n_rows = sum(stop - start for start, stop in map(self.plan.rows, blocks))
         for block in blocks:
             first, end = self.plan.rows(block)
             for start in range(first, end, rows):
                 yield Batch(block, start, min(start + rows, end), last=start + rows >= end)
 
-    def _results(
-        self, decoder: DecodePool | DeviceDecoder, blocks: Sequence[int]
-    ) -> Iterator[tuple[Batch, Result, list[Failure]]]:
-        """Yield batches in order, one of them behind the model, so that it never waits for us."""
-        free = deque(range(N_SLOTS))
-        decoding: deque[Any] = deque()
-        computing: deque[Any] = deque()
-        batches = self._batches(blocks)
-        following = next(batches, None)
-        while following or decoding or computing:
-            while following and free:
-                slot = free.popleft()
-                paths = self.pictures.paths[following.start : following.stop]
-                decoding.append((following, slot, decoder.submit(slot, list(paths))))
-                following = next(batches, None)
-            if decoding:
-                batch, slot, future = decoding.popleft()
-                failures = [Failure(batch.start + i, *why) for i, *why in future.result()]
-                result = self.forward(decoder.pixels(slot, batch.stop - batch.start))
-                computing.append((batch, slot, result, failures))
-            if len(computing) > 1 or not decoding:
-                batch, slot, result, failures = computing.popleft()
-                yield batch, result, failures
-                free.append(slot)
+    def end(self, writer: Writer) -> None:
+        """Have done, after the last block, what there is to do then; all batches are collected."""
+        if self._n_collected:
+            self.progress.end()
+        for work in self.then:
+            writer.put(work)
 
-    def _collect(
+    def collect(
         self, batch: Batch, result: Result, failures: list[Failure], writer: Writer
     ) -> None:
+        """Take in what the model says of a batch, and have its block written if it was the last.
+
+        Raises
+        ------
+        NonFiniteError
+            If that holds NaN or infinity for a picture that could be read.
+        """
+        if not self._n_collected:
+            n_rows = self.plan.n_rows
+            self.progress.begin(self.stage, n_rows, n_rows - self.n_rows)
+        self._n_collected += batch.stop - batch.start
         embeddings, native = result.arrays()
         patches, finite = result.patch_arrays()
         first, stop = self.plan.rows(batch.block)

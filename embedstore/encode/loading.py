@@ -21,7 +21,25 @@ from embedstore.store.records import digest_of_record
 if TYPE_CHECKING:
     import torch
 
+    from embedstore.models.answering import AnsweringModel
     from embedstore.models.base import Model
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedAnswering:
+    """A model that answers questions, ready to run."""
+
+    name: str
+    model: AnsweringModel
+    device: torch.device
+    precision: Precision
+    identity: str  # digest of what must not change between runs
+    provenance: Mapping[str, Any]
+
+    @property
+    def device_kind(self) -> str:
+        """`cuda` or `cpu`: which defaults hold."""
+        return "cuda" if self.device.type == "cuda" else "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +95,48 @@ def load_model(store: Store, name: str, spec: str, options: Options, progress: P
     found = save_model(store.files, record)
     model.to(device, getattr(torch, precision), compile=options.compile)
     return Loaded(name, model, device, precision, digest_of_record(found.identity), ran)
+
+
+def load_answering(
+    store: Store, name: str, spec: str, options: Options, progress: Progress
+) -> LoadedAnswering:
+    """Load a model that answers questions, record it in the store, and move it to its device.
+
+    Raises
+    ------
+    IdentityError
+        If the store knows a model of that name with another identity.
+    """
+    require("torch", "encode")
+    from importlib.metadata import version
+
+    import torch
+
+    from embedstore import models
+
+    device = resolve_device(options.device)
+    precision = resolve_precision(options.precision, device.type)
+    if device.type == "cpu":
+        keep_freed_memory()
+    progress.notice(f"loading {spec}")
+    model = models.load_answering(spec)
+    for note in model.notes:
+        progress.notice(f"{name}: {note}")
+    ran = provenance(device, model.notes) | {"transformers": version("transformers")}
+    record = ModelRecord(
+        name=name,
+        spec=spec,
+        identity={**model.identity, "precision": precision, "decoder": decoder_name(options)},
+        embedding_dim=0,
+        has_text=False,
+        has_own_head=False,
+        provenance=ran,
+        factors=zoo.factors(spec),
+        weights_files=weights_files(spec),
+    )
+    found = save_model(store.files, record)
+    model.to(device, getattr(torch, precision))
+    return LoadedAnswering(name, model, device, precision, digest_of_record(found.identity), ran)
 
 
 def decoder_name(options: Options) -> str:

@@ -24,8 +24,10 @@ from embedstore.store.patches import finished_layers, layer_index
 from embedstore.store.plans import Plan
 from embedstore.store.runs import BlockRun, Failure
 from embedstore.store.shards import lay_out
+from embedstore.transform import Transform
 
 if TYPE_CHECKING:
+    from embedstore.models.answering import AnsweringModel
     from embedstore.models.base import Model
 
 #: Bytes of a block's patches, all layers of a pass together; three blocks may be in memory.
@@ -55,7 +57,7 @@ def selectors(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
-def chosen_layers(model: Model, named: Sequence[str]) -> list[int]:
+def chosen_layers(model: Model | AnsweringModel, named: Sequence[str]) -> list[int]:
     """Return the numbers of the layers that are named, ascending, each once.
 
     Raises
@@ -107,6 +109,7 @@ class PatchRun:
 
     layer: int
     n_layers: int
+    transform: Transform  # of the model: where in a picture a patch lies
     run: BlockRun
 
     def commit(
@@ -124,8 +127,14 @@ class PatchRun:
 
     def finish(self) -> None:
         """Commit the layer."""
-        facts = {"layer": self.layer, "n_layers": self.n_layers, "convention": CONVENTION}
-        self.run.finish({**facts, "fingerprint": self.run.plan.inputs["fingerprint"]})
+        facts = {
+            "layer": self.layer,
+            "n_layers": self.n_layers,
+            "convention": CONVENTION,
+            "transform": self.transform.record(),
+            "fingerprint": self.run.plan.inputs["fingerprint"],
+        }
+        self.run.finish(facts)
 
     def fills_with(self, images: BlockRun) -> bool:
         """Whether its blocks are those of the images' run, so that one pass fills both."""
@@ -134,7 +143,11 @@ class PatchRun:
 
 
 def start_patches(
-    store: Store, names: tuple[str, str], model: Model, layers: Sequence[int], images: BlockRun
+    store: Store,
+    names: tuple[str, str],
+    model: Model | AnsweringModel,
+    layers: Sequence[int],
+    images: BlockRun,
 ) -> list[PatchRun]:
     """Plan the layers' runs beside the images' run, or take over the plans that are there.
 
@@ -156,7 +169,7 @@ def start_patches(
             arrays=(lay_out(schema.PATCHES, shape, rows),),
         )
         run = BlockRun.start(store.files, layout.patches(*names, layer), wanted)
-        runs.append(PatchRun(layer, len(shapes), run))
+        runs.append(PatchRun(layer, len(shapes), model.transform, run))
     return runs
 
 

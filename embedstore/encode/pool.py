@@ -15,7 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any, Self
 
@@ -55,7 +55,8 @@ class _Batch:
 class DecodePool:
     """Processes that prepare pictures into shared memory, a slot a batch.
 
-    A thread of its own hands out work and collects it, so that neither waits for the model.
+    A thread of its own hands out work and collects it, so that neither waits for the model. What is
+    submitted is read by `reader`, which may be another one for the next batch.
     """
 
     def __init__(
@@ -75,7 +76,8 @@ class DecodePool:
         n_bytes = int(np.prod(shape))
         memory = mmap.mmap(-1, n_bytes) if self._forks else self._context.RawArray("B", n_bytes)
         self.slots: npt.NDArray[np.uint8] = np.frombuffer(memory, np.uint8).reshape(shape)
-        self._arguments = (reader, transform, memory, shape)
+        self.reader = reader
+        self._arguments = (transform, memory, shape)
         self._time_limit = time_limit
         self._queue: deque[Task] = deque()
         self._batches: dict[int, _Batch] = {}
@@ -96,7 +98,7 @@ class DecodePool:
         """
         future: Future[list[SlotFailure]] = Future()
         tasks = [
-            Task(slot, i, tuple(locators[i : i + TASK_PICTURES]))
+            Task(slot, i, self.reader, tuple(locators[i : i + TASK_PICTURES]))
             for i in range(0, len(locators), TASK_PICTURES)
         ]
         with self._lock:
@@ -241,9 +243,10 @@ class DecodePool:
         rest = task.locators[n_done + 1 :]
         with self._lock:
             if rest:
-                self._queue.appendleft(Task(task.slot, at + 1, rest))
+                self._queue.appendleft(replace(task, first=at + 1, locators=rest, again=False))
             if not task.again:  # perhaps not the picture's fault: a pause, or memory that ran out
-                self._queue.appendleft(Task(task.slot, at, (task.locators[n_done],), again=True))
+                one = (task.locators[n_done],)
+                self._queue.appendleft(replace(task, first=at, locators=one, again=True))
         if task.again:
             self._returned(worker, (at, "decode", f"{reason} ({_ended(code)})"))
 

@@ -65,10 +65,10 @@ def _encoded(
     image_pass: ImagePass, rows: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
     """Return the rows' embeddings, (B, D), and which pictures could not be used this time, (B,)."""
-    paths = [image_pass.pictures.paths[int(row)] for row in rows]
+    locators = [image_pass.pictures.locators[int(row)] for row in rows]
     failed = np.zeros(len(rows), bool)
     with image_pass.decoder(batch_rows=len(rows)) as decoder:
-        failed[[i for i, _, _ in decoder.submit(0, paths).result()]] = True
+        failed[[i for i, _, _ in decoder.submit(0, locators).result()]] = True
         return image_pass.forward(decoder.pixels(0, len(rows))).arrays()[0].copy(), failed
 
 

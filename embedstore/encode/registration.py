@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from embedstore.datasets.sources import Listing, Source, describe
+from embedstore.datasets.sources import Listing, Source, describe, own_class_list
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import limited_name
 from embedstore.labels import class_map
@@ -67,13 +67,15 @@ def register(
 ) -> Dataset:
     """Make a data set known to the store, or find it there with the same content.
 
-    With a `limit` below its size, it is another data set, of that many pictures, evenly spaced.
+    With a `limit` below its size, it is another data set, of that many pictures, evenly spaced. Its
+    list of classes is the whole one's, as that of corrupted pictures is: heads are the same.
     """
     for notice in listing.notices:
         progress.notice(notice)
-    if limit is not None and limit < len(listing.paths):
-        name = limited_name(name, limit, len(listing.paths))
-        listing = _limited(listing, limit)
+    n_whole = len(listing.paths)
+    if limit is not None and limit < n_whole:
+        listing = _limited(_with_class_list(listing, name), limit)
+        name = limited_name(name, limit, n_whole)
     known = store.dataset(name) if name in store.datasets else None
     progress.begin(f"reading {name}", len(listing.paths))
     record, samples = describe(name, source, listing, known, progress.advance)
@@ -87,6 +89,14 @@ def register(
     for text_set, texts in captions.items():
         save_captions(store.files, text_set, name, texts)
     return Dataset(record, store.samples(name), source)
+
+
+def _with_class_list(listing: Listing, name: str) -> Listing:
+    """Name the classes of data set `name` after it, where they have no name."""
+    classes = listing.classes
+    if classes is None or classes.name:
+        return listing
+    return replace(listing, classes=replace(classes, name=own_class_list(name)))
 
 
 def _limited(listing: Listing, limit: int) -> Listing:

@@ -10,14 +10,18 @@ from embedstore.accelerate import n_threads
 from embedstore.datasets.sources import Source
 from embedstore.encode.device import PRECISIONS
 from embedstore.encode.patches import selectors
-from embedstore.errors import InvalidNameError, UnknownNameError
-from embedstore.models import LOADERS, parse
+from embedstore.encode.questions import Questions
+from embedstore.errors import EmbedStoreError, InvalidNameError, UnknownNameError
+from embedstore.models import ANSWERING, LOADERS, parse
 from embedstore.prompts import ClassList, Prompts
 from embedstore.store.names import checked_name
 
 #: Rows of a block: what a killed run loses at most. A CPU takes a minute for as many.
 BLOCK_ROWS = {"cpu": 1024, "cuda": 8192}
 BATCH_ROWS = {"cpu": 32, "cuda": 256}
+LOGITS = "logits"
+#: What a run leaves in the store; the last may be done without, being made of embeddings again.
+KEPT = ("embeddings", "outcomes", LOGITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,12 @@ class Options:
     compile: bool = False  # torch.compile
     decode: str = "cpu"  # where JPEGs are decoded: cpu or gpu
     patches: Sequence[str] = ()  # layers whose patch features are kept: last, 3, -2
+    keep: Sequence[str] = KEPT  # what is stored besides patches; only logits may be left out
+
+    @property
+    def keeps_logits(self) -> bool:
+        """Whether logits are stored, or outcomes are all that is left of them."""
+        return LOGITS in self.keep
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +61,24 @@ class Request:
     prompts: Sequence[Prompts]  # heads of models with a text tower
     classes: ClassList | None = None  # instead of each data set's own
     options: Options = Options()
+    questions: Questions | None = None  # for language models
 
     def __post_init__(self) -> None:
         _check_names("model", "--model NAME=SPEC", [name for name, _ in self.models])
         _check_names("data set", "--data NAME=SOURCE", [name for name, _ in self.data])
         for _, spec in self.models:
             kind = parse(spec).kind
-            if kind not in LOADERS:
-                raise UnknownNameError("model kind", kind, LOADERS)
+            if kind not in LOADERS and kind not in ANSWERING:
+                raise UnknownNameError("model kind", kind, [*LOADERS, *ANSWERING])
         if self.options.precision not in PRECISIONS:
             raise UnknownNameError("precision", self.options.precision, PRECISIONS)
         selectors(self.options.patches)
+        _check_kept(self.options.keep)
+        _check_asked(self)
+
+    def answers(self, spec: str) -> bool:
+        """Whether the model of a SPEC is asked questions, rather than embedding pictures."""
+        return parse(spec).kind in ANSWERING
 
 
 def _check_names(kind: str, remedy: str, names: Sequence[str]) -> None:
@@ -71,6 +88,36 @@ def _check_names(kind: str, remedy: str, names: Sequence[str]) -> None:
             raise InvalidNameError(
                 f"two {kind}s are named {name!r}; give each a name of its own: {remedy}"
             )
+
+
+def _check_kept(keep: Sequence[str]) -> None:
+    for name in keep:
+        if name not in KEPT:
+            raise UnknownNameError("part to keep", name, KEPT)
+    for name in KEPT:
+        if name not in keep and name != LOGITS:
+            raise EmbedStoreError(
+                f"{name} are always kept, and only logits may be left out; write --keep "
+                "embeddings,outcomes"
+            )
+
+
+def _check_asked(request: Request) -> None:
+    """Refuse questions without a language model, and the other way about."""
+    asked = [spec for _, spec in request.models if request.answers(spec)]
+    if asked and request.questions is None:
+        raise EmbedStoreError(
+            f"{asked[0]} answers questions; say which with --protocol two-options (and "
+            "--reference-head MODEL@HEAD), letters-N or n-way-N"
+        )
+    if request.questions is not None and not asked:
+        raise EmbedStoreError(
+            f"protocol {request.questions.protocol.name!r} asks a language model; add --model "
+            "llava:DIRECTORY_OR_ID, or leave out --protocol"
+        )
+    if asked and (request.options.compile or request.options.decode == "gpu"):
+        option = "--compile" if request.options.compile else "--decode gpu"
+        raise EmbedStoreError(f"{option} is not for language models; run {asked[0]} without it")
 
 
 def n_workers(device_kind: str) -> int:

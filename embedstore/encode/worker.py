@@ -25,6 +25,7 @@ class Task:
 
     slot: int
     first: int  # row of the slot that the first picture fills
+    reader: Reader  # small, so that each task may bring its own
     locators: tuple[str, ...]
     again: bool = False  # a picture at which a process died or hung before
 
@@ -32,7 +33,6 @@ class Task:
 def work(
     connection: Connection,
     siblings: Sequence[Connection],
-    reader: Reader,
     transform: Transform,
     memory: Any,
     shape: tuple[int, ...],
@@ -51,7 +51,7 @@ def work(
         while True:
             task: Task = connection.recv()
             for i, locator in enumerate(task.locators, task.first):
-                connection.send(_prepared(reader, locator, transform, slots[task.slot, i], i))
+                connection.send(_prepared(task.reader, locator, transform, slots[task.slot, i], i))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from embedstore.errors import DamagedError
+from embedstore.errors import DamagedError, StoreError
 from embedstore.exporters.files import Advance, Export, Job
 from embedstore.exporters.selection import Chosen, refuse_nothing
 from embedstore.exporters.tables import named_labels, write_table
@@ -22,6 +22,7 @@ from embedstore.heads.stored import load_head
 from embedstore.kernels.half import widen
 from embedstore.prompts import imagenet
 from embedstore.store import Store, layout
+from embedstore.store.logits import not_kept
 from embedstore.store.runs import BlockRun
 
 Blocks = Callable[[], Iterator[npt.NDArray[Any]]]
@@ -65,6 +66,9 @@ def text_embeddings(chosen: Chosen, _format: str) -> Export:
 def logits(chosen: Chosen, _format: str) -> Export:
     """Write each run's logits, (N, C) float32, its samples and the columns' classes beside them."""
     runs, store = chosen.with_logits(), chosen.store
+    bare = [not_kept(store.files, *run) for run in chosen.without_logits()]
+    if bare and not runs:
+        raise StoreError(bare[0])
     refuse_nothing(runs, chosen, "logits")
     jobs: list[Job] = []
     for model, dataset, head in runs:
@@ -77,7 +81,7 @@ def logits(chosen: Chosen, _format: str) -> Export:
         jobs.append(_samples(store, dataset, path))
         classes = _classes(store, model, dataset, head)
         jobs.append(Job(_beside(path, ".classes.csv"), partial(write_table, classes.lazy(), "csv")))
-    return Export(jobs)
+    return Export(jobs, bare)
 
 
 def write_npy(

@@ -43,6 +43,13 @@ class Chosen:
             if fnmatchcase(h, self.heads)
         ]
 
+    def without_logits(self) -> list[tuple[str, str, str]]:
+        """Return (model, data set, head) of all that match and have outcomes alone."""
+        there = set(self.with_logits())
+        runs = self.store.outcome_runs(self.models, self.datasets, self.heads)
+        found = {(run.model, run.dataset, run.head) for run in runs}
+        return sorted(found - there)
+
     def with_heads(self) -> list[tuple[str, str]]:
         """Return (model, head) of all heads that match."""
         store = self.store

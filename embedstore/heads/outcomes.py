@@ -17,6 +17,7 @@ from embedstore.store import Store, layout
 from embedstore.store.manifest import commit, read_manifest
 from embedstore.store.outcomes import SPACE, TABLE, OutcomeRun
 from embedstore.store.records import Record, write_record
+from embedstore.store.runs import clear_blocks
 from embedstore.store.tables import to_parquet
 
 
@@ -56,13 +57,19 @@ def save_outcomes(
     """
     contents = {TABLE: to_parquet(table), SPACE: write_record(space)}
     commit(store.files, run.folder, "outcomes", contents, facts)
+    clear_blocks(store.files, run.folder)
+
+
+def is_judged(store: Store, run: OutcomeRun) -> bool:
+    """Whether outcomes are committed, of the head that the model has now."""
+    head = read_manifest(store.files, layout.head(run.model, run.head))
+    outcomes_ = read_manifest(store.files, run.folder)
+    if head is None or outcomes_ is None:
+        return False
+    return bool(outcomes_.facts["inputs"].get("head") == head.digest)
 
 
 def is_finished(store: Store, run: OutcomeRun) -> bool:
     """Whether logits and outcomes are committed, of the head that the model has now."""
     logits = read_manifest(store.files, layout.logits(run.model, run.dataset, run.head))
-    head = read_manifest(store.files, layout.head(run.model, run.head))
-    outcomes_ = read_manifest(store.files, run.folder)
-    if logits is None or head is None or outcomes_ is None:
-        return False
-    return bool(outcomes_.facts["inputs"].get("head") == head.digest)
+    return logits is not None and is_judged(store, run)

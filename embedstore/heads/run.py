@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +19,10 @@ from embedstore import schema
 from embedstore.errors import IdentityError, NonFiniteError
 from embedstore.heads.head import Head
 from embedstore.heads.outcomes import is_finished, outcome_table, save_outcomes
+from embedstore.heads.stored import head_digest
 from embedstore.kernels.half import narrow, widen
 from embedstore.labels import Judgement
 from embedstore.store import Store, layout
-from embedstore.store.manifest import read_manifest
 from embedstore.store.outcomes import OutcomeRun
 from embedstore.store.plans import Plan
 from embedstore.store.records import digest_of_record
@@ -30,6 +31,30 @@ from embedstore.store.shards import lay_out
 from embedstore.store.tables import from_parquet, to_parquet
 
 F32 = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
+
+
+class HeadWork(Protocol):
+    """What one head says of one data set, under way: its logits kept (:class:`HeadRun`) or not."""
+
+    @property
+    def head(self) -> Head:
+        """The head."""
+        ...
+
+    def missing(self) -> list[int]:
+        """Return the blocks of which something is still to be written, in order."""
+        ...
+
+    def commit(
+        self, block: int, embeddings: npt.NDArray[np.float16], native: F32 | None = None
+    ) -> None:
+        """Write what is kept of a block: (B, D), and (B, C) logits of a native head."""
+        ...
+
+    def finish(self, images: BlockRun | None = None) -> None:
+        """Commit all, when no block is missing; `images` are the embeddings."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +93,15 @@ class HeadRun:
         plan = logits_plan(
             (images.plan.n_rows, len(head.class_ids)),
             (images.plan.block_rows, images.plan.batch_rows),
-            {**images.plan.inputs, "head": _digest(store, model, name)},
+            {**images.plan.inputs, "head": head_digest(store, model, name)},
         )
         run = BlockRun.start(store.files, layout.logits(model, dataset, name), plan)
-        if run.plan.block_rows != images.plan.block_rows:
-            raise IdentityError(
-                f"{run.folder} was begun with blocks of {run.plan.block_rows} rows, its images "
-                f"with {images.plan.block_rows}; remove both with: embedstore rm STORE "
-                f"--model {model} --data {dataset}"
-            )
+        check_blocks(run, images, (model, dataset))
         return cls(store, model, dataset, name, head, tuple(judgements), run)
+
+    def missing(self) -> list[int]:
+        """Return the blocks that have no logits yet, in order."""
+        return self.run.missing()
 
     @property
     def finished(self) -> bool:
@@ -113,15 +137,10 @@ class HeadRun:
         NonFiniteError
             If logits hold NaN or infinity, also of classes that no label space has.
         """
-        failed = np.isnan(embeddings[:, 0])
-        if native is None:
-            logits = self.head.logits(embeddings)
-        else:  # the picture may have failed for one of two workers only
-            failed = failed | np.isnan(native).all(axis=1)
-            logits = np.where(failed[:, None], np.float32(np.nan), native)
         start, _ = self.run.plan.rows(block)
+        logits, failed = block_logits(self.head, embeddings, native)
         centred, maximum = narrow(logits)
-        _refuse_non_finite(maximum, failed, start)
+        refuse_non_finite(maximum, failed, start)
         tables = {
             _table_name(judged): to_parquet(outcome_table(judged(logits, start, failed)))
             for judged in self.judgements
@@ -140,18 +159,10 @@ class HeadRun:
         facts = {"n_rows": self.run.plan.n_rows, "inputs": dict(self.run.plan.inputs)}
         for judged in self.judgements:
             if is_finished(self.store, self.outcome_run(judged)):
-                self._check_same(judged)
+                check_same(self.store, self.outcome_run(judged), judged)
             else:
                 table = pl.concat([self._outcomes(b, judged, images) for b in blocks]).rechunk()
                 save_outcomes(self.store, self.outcome_run(judged), table, judged.record(), facts)
-
-    def _check_same(self, judged: Judgement) -> None:
-        run = self.outcome_run(judged)
-        if self.store.space(run) != judged.record():
-            raise IdentityError(
-                f"{run.folder} was judged in another label space of that name; give yours another "
-                "name"
-            )
 
     def _outcomes(self, block: int, judgement: Judgement, images: BlockRun | None) -> pl.DataFrame:
         if self.run.has_table(block, _table_name(judgement)):
@@ -175,18 +186,50 @@ def logits_plan(shape: tuple[int, int], rows: tuple[int, int], inputs: Mapping[s
     return Plan("logits", n_rows, block_rows, batch_rows, "float32", inputs, arrays)
 
 
-def derive(images: BlockRun, runs: Sequence[HeadRun]) -> None:
+def derive(images: BlockRun, runs: Sequence[HeadWork]) -> None:
     """Bring head runs up to date with a finished images' run, and finish them; no model needed."""
     for head_run in runs:
-        for block in head_run.run.missing():
+        for block in head_run.missing():
             head_run.commit(block, images.read(block, "embeddings"))
         head_run.finish(images)
 
 
-def _digest(store: Store, model: str, head: str) -> str:
-    manifest = read_manifest(store.files, layout.head(model, head))
-    assert manifest is not None, "the head is committed before its first run"
-    return manifest.digest
+def block_logits(
+    head: Head, embeddings: npt.NDArray[np.float16], native: F32 | None
+) -> tuple[F32, Bool]:
+    """Return a block's logits, NaN where the picture failed, and where it did: (B, C), (B,).
+
+    Parameters
+    ----------
+    head, embeddings
+        (B, D) as the store holds them: rows of failed pictures are NaN.
+    native
+        (B, C) the model's own logits, for a native head.
+    """
+    failed = np.isnan(embeddings[:, 0])
+    if native is None:
+        return head.logits(embeddings), failed
+    failed = failed | np.isnan(native).all(axis=1)  # perhaps for one of two workers only
+    return np.where(failed[:, None], np.float32(np.nan), native), failed
+
+
+def check_blocks(run: BlockRun, images: BlockRun, names: tuple[str, str]) -> None:
+    """Refuse a run whose blocks are not those of its images; `names` of model and data set."""
+    if run.plan.block_rows != images.plan.block_rows:
+        model, dataset = names
+        raise IdentityError(
+            f"{run.folder} was begun with blocks of {run.plan.block_rows} rows, its images "
+            f"with {images.plan.block_rows}; remove both with: embedstore rm STORE "
+            f"--model {model} --data {dataset}"
+        )
+
+
+def check_same(store: Store, run: OutcomeRun, judged: Judgement) -> None:
+    """Refuse a label space whose name the outcomes that are there have for another one."""
+    if store.space(run) != judged.record():
+        raise IdentityError(
+            f"{run.folder} was judged in another label space of that name; give yours another name"
+        )
 
 
 def _table_name(judgement: Judgement) -> str:
@@ -194,7 +237,7 @@ def _table_name(judgement: Judgement) -> str:
     return f"outcomes-{judgement.space.name}-{digest_of_record(judgement.record())[:8]}"
 
 
-def _refuse_non_finite(maximum: F32, failed: npt.NDArray[np.bool_], start: int) -> None:
+def refuse_non_finite(maximum: F32, failed: Bool, start: int) -> None:
     """Name the first row whose largest logit, (B,), is NaN, as that of any NaN, or infinite."""
     bad = np.flatnonzero(~np.isfinite(maximum) & ~failed)
     if bad.size:

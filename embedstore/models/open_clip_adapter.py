@@ -27,8 +27,9 @@ from embedstore.models.checkpoints import mismatch, read_state_dict
 from embedstore.models.hub import brief, cache_if_unreachable, quiet_root_logger, unreachable
 from embedstore.models.open_clip_sources import LOCAL_FORMS, Source, find_source
 from embedstore.models.patches import open_clip_tower
-from embedstore.models.specs import ModelSpec, checked_options
+from embedstore.models.specs import TRANSFORM, ModelSpec, checked_options
 from embedstore.models.torch_model import TorchModel, probe_pixels
+from embedstore.models.transforms import borrowed
 from embedstore.transform import Transform
 
 #: Keys of a text tower's configuration that say who wrote it, not what it computes.
@@ -40,8 +41,10 @@ class OpenClipModel(TorchModel):
 
     has_text = True
 
-    def __init__(self, module: nn.Module, tokenizer: Any, architecture: object) -> None:
-        super().__init__(module, clip_transform(module), architecture)
+    def __init__(
+        self, module: nn.Module, tokenizer: Any, architecture: object, transform: Transform
+    ) -> None:
+        super().__init__(module, transform, architecture)
         self._tokenizer = tokenizer
         self._pad_id = _pad_id(self.module, tokenizer)
         self._tower = open_clip_tower(self.module.visual)
@@ -85,13 +88,14 @@ def load_open_clip(spec: ModelSpec) -> OpenClipModel:
     ModelError
         If weights and architecture do not match, or a part cannot be read or fetched.
     """
-    checked_options(spec, ("checkpoint",))
+    checked_options(spec, ("checkpoint", TRANSFORM))
     source = find_source(spec)
     if source.config["text_cfg"].keys() & {"hf_model_name", "hf_tokenizer_name"}:
         require("transformers", "demo")
     module, tokenizer = _built(source)
+    transform = borrowed(spec, clip_transform(module))
     note = _fill(module, source)
-    model = OpenClipModel(module, tokenizer, _architecture(source))
+    model = OpenClipModel(module, tokenizer, _architecture(source), transform)
     model.notes = (*source.notes, *((note,) if note else ()))
     return model
 

@@ -22,6 +22,12 @@ MAX_NAME = 120
 SHORT_LIST = 12
 
 
+#: Files that make a folder a local model's: of open_clip, of transformers.
+CONFIGURATIONS = ("open_clip_config.json", "config.json")
+
+#: The option that names another model, whose transform pictures undergo.
+TRANSFORM = "transform"
+
 #: The kind whose rest is two SPECs and a weight.
 WISE_FT = "wise-ft"
 
@@ -125,7 +131,8 @@ def local_paths(text: str) -> list[Path]:
         parts = interpolation(text)
         return [*local_paths(parts.first), *local_paths(parts.second)]
     named = [spec.options.get("checkpoint", ""), spec.rest if is_path(spec.rest) else ""]
-    return [expanded(name) for name in named if name]
+    paths = [expanded(name) for name in named if name]
+    return paths + (local_paths(spec.options[TRANSFORM]) if TRANSFORM in spec.options else [])
 
 
 def expanded(path: str) -> Path:
@@ -153,7 +160,8 @@ def default_name(text: str) -> str:
         expanded(spec.rest).resolve().name if is_path(spec.rest) else spec.rest,
     ]
     for key, value in spec.options.items():
-        parts.append(f"{key}-{Path(value).stem if key == 'checkpoint' else value}")
+        short = {"checkpoint": lambda path: Path(path).stem, TRANSFORM: default_name}
+        parts.append(f"{key}-{short.get(key, str)(value)}")
     return _legal("--".join(parts))
 
 
@@ -168,11 +176,11 @@ def _legal(name: str) -> str:
 
 
 def is_path(rest: str) -> bool:
-    """Whether the name after ``open_clip:`` is a local directory rather than a model's name."""
+    """Whether the name after a kind's colon is a local directory rather than a model's name."""
     if rest.startswith(("/", "./", "../", "~")) or rest in {".", ".."}:
         return True
     try:
-        return (Path(rest) / "open_clip_config.json").is_file()
+        return any((Path(rest) / name).is_file() for name in CONFIGURATIONS)
     except (OSError, ValueError):  # too long or odd to be a path
         return False
 

@@ -13,7 +13,12 @@ from typing import Any
 import numpy as np
 import timm
 import torch
-from timm.data import ImageNetInfo, infer_imagenet_subset, resolve_model_data_config
+from timm.data import (
+    ImageNetInfo,
+    infer_imagenet_subset,
+    resolve_data_config,
+    resolve_model_data_config,
+)
 from torch import Tensor, nn
 
 from embedstore.errors import ModelError, UnknownNameError
@@ -21,8 +26,9 @@ from embedstore.heads import Head
 from embedstore.models.checkpoints import load_fitting, read_state_dict
 from embedstore.models.hub import brief, cache_if_unreachable, unreachable
 from embedstore.models.patches import timm_tower
-from embedstore.models.specs import ModelSpec, checked_options, expanded, unknown
+from embedstore.models.specs import TRANSFORM, ModelSpec, checked_options, expanded, unknown
 from embedstore.models.torch_model import TorchModel, probe_pixels
+from embedstore.models.transforms import borrowed
 from embedstore.transform import Transform
 
 OPTIONS = (
@@ -34,7 +40,10 @@ OPTIONS = (
     "interpolation",
     "mean",
     "std",
+    TRANSFORM,
 )
+#: Options that change a part of the transform.
+PARTS = ("crop_pct", "crop_mode", "interpolation", "mean", "std")
 
 #: Largest difference, as a share of the largest logit, between head and model that counts as equal.
 TOLERANCE = 1e-4
@@ -117,13 +126,19 @@ def load_timm(spec: ModelSpec) -> TimmModel:
         If the name, its tag or an option is unknown.
     """
     options = checked_options(spec, OPTIONS)
+    changed = [name for name in PARTS if name in options]
+    if TRANSFORM in options and changed:
+        raise ModelError(
+            f"{TRANSFORM}= takes the whole of another model's transform; leave out "
+            f"{', '.join(changed)}"
+        )
     _check_name(spec.rest)
     module = _created(spec.rest, options)
     note = None
     if "checkpoint" in options:
         path = expanded(options["checkpoint"])
         note = load_fitting(module, read_state_dict(path), f"checkpoint {path.name!r}")
-    transform = timm_transform(module, options)
+    transform = borrowed(spec, timm_transform(module, options))
     architecture = {
         "timm": getattr(module, "pretrained_cfg", {}).get("architecture", spec.rest),
         "num_classes": getattr(module, "num_classes", 0),
@@ -187,7 +202,29 @@ def timm_transform(module: nn.Module, options: Mapping[str, str]) -> Transform:
     ModelError
         If an option is no number where one belongs, or the mode has no exact counterpart.
     """
-    config = {**resolve_model_data_config(module), **_transform_options(options)}
+    return _as_transform({**resolve_model_data_config(module), **_transform_options(options)})
+
+
+def published_transform(spec: ModelSpec) -> Transform:
+    """Return the same of a SPEC, from what timm itself knows of the name: nothing is built.
+
+    Raises
+    ------
+    ModelError
+        As :func:`timm_transform`, or if timm would have to ask a hub.
+    UnknownNameError
+        If the name or an option is unknown.
+    """
+    options = checked_options(spec, ("input_size", *PARTS))
+    _check_name(spec.rest)
+    known = timm.models.get_pretrained_cfg(spec.rest, allow_unregistered=True)
+    if known is None:
+        raise ModelError(f"timm does not know the transform of {spec.rest!r}; name one it lists")
+    config = resolve_data_config(pretrained_cfg=known.to_dict())
+    return _as_transform({**config, **_transform_options(options)})
+
+
+def _as_transform(config: Mapping[str, Any]) -> Transform:
     height, width = config["input_size"][-2:]
     crop, mean = config["crop_pct"], config["mean"]
     fills = {round(255 * value) for value in mean}

@@ -155,8 +155,8 @@ def read_table(path: Path) -> pl.DataFrame:
     except (csv.Error, UnicodeDecodeError, pl.exceptions.PolarsError) as error:
         said = str(error).partition("\n")[0]
         raise EmbedStoreError(
-            f"{path} cannot be read as a table ({said}); write it as CSV in UTF-8, as Parquet or as "
-            "JSON lines"
+            f"{path} cannot be read as a table ({said}); write it as CSV in UTF-8, or as Parquet "
+            "or JSON lines"
         ) from error
     if frame.is_empty():
         raise EmbedStoreError(f"{path} has no row; give a table with a row a model")

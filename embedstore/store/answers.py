@@ -5,7 +5,7 @@ Dimensions: N samples, R answers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -15,8 +15,15 @@ from embedstore.errors import IdentityError, UnknownNameError
 from embedstore.store import layout
 from embedstore.store.contents import committed
 from embedstore.store.files import LocalFiles
-from embedstore.store.manifest import commit, read_checked, read_manifest
+from embedstore.store.manifest import Manifest, commit, read_checked, read_manifest
 from embedstore.store.names import checked_name
+from embedstore.store.runs import (
+    FAILURES_TABLE,
+    BlockRun,
+    Failure,
+    clear_blocks,
+    failures_table,
+)
 from embedstore.store.tables import from_parquet, to_parquet
 
 TABLE = "table.parquet"
@@ -29,6 +36,7 @@ def save_answers(
     protocol: str,
     answers: pl.DataFrame,
     facts: Mapping[str, Any],
+    failures: Sequence[Failure] | None = None,
 ) -> None:
     """Commit answers, or find them committed.
 
@@ -40,6 +48,8 @@ def save_answers(
         R rows, the columns of `schema.ANSWERS`.
     facts
         `inputs`: digests of what they are from; and why a column is null.
+    failures
+        Samples that could not be asked about; None where others asked.
 
     Raises
     ------
@@ -50,12 +60,17 @@ def save_answers(
     folder = layout.answers(model, dataset, protocol)
     answers = answers.select(pl.col(name).cast(dtype) for name, dtype in schema.ANSWERS.items())
     contents = {TABLE: to_parquet(answers)}
-    commit(files, folder, "answers", contents, {"n_rows": answers.height, **facts})
+    counts = {"n_rows": answers.height}
+    if failures is not None:
+        contents[FAILURES_TABLE] = to_parquet(failures_table(failures))
+        counts["n_failures"] = len(failures)
+    commit(files, folder, "answers", contents, {**counts, **facts})
     if not load_answers(files, model, dataset, protocol).equals(answers):
         raise IdentityError(
             f"the store has other answers of {model!r} on {dataset!r} by protocol {protocol!r}; "
             f"remove them first: embedstore rm {files.root} --model {model} --data {dataset}"
         )
+    clear_blocks(files, folder)
 
 
 def load_answers(files: LocalFiles, model: str, dataset: str, protocol: str) -> pl.DataFrame:
@@ -68,6 +83,35 @@ def load_answers(files: LocalFiles, model: str, dataset: str, protocol: str) -> 
     return from_parquet(read_checked(files, folder, TABLE, manifest))
 
 
+def answers_manifest(files: LocalFiles, model: str, dataset: str, protocol: str) -> Manifest | None:
+    """Return the manifest of a model's answers; None where they are not finished."""
+    return read_manifest(files, layout.answers(model, dataset, protocol))
+
+
+def answer_failures(files: LocalFiles, model: str, dataset: str, protocol: str) -> pl.DataFrame:
+    """Return the samples that could not be asked about: row, stage, reason; none of an import."""
+    manifest = answers_manifest(files, model, dataset, protocol)
+    if manifest is None or FAILURES_TABLE not in manifest.files:
+        return failures_table(())
+    folder = layout.answers(model, dataset, protocol)
+    return from_parquet(read_checked(files, folder, FAILURES_TABLE, manifest))
+
+
 def protocols(files: LocalFiles, model: str, dataset: str) -> list[str]:
     """Return the protocols by which a model's answers on a data set are there."""
     return committed(files, f"models/{model}/answers/{dataset}")
+
+
+def asking_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object, ...]]:
+    """Return one row a protocol whose answers are under way, as `answers/PROTOCOL`."""
+    rows: list[tuple[object, ...]] = []
+    for protocol in files.folders(f"models/{model}/answers/{dataset}"):
+        folder = layout.answers(model, dataset, protocol)
+        run, manifest = BlockRun.planned(files, folder), read_manifest(files, folder)
+        if run is None or manifest is not None:
+            continue
+        done = run.plan.n_blocks - len(run.missing())
+        state = f"{done} of {run.plan.n_blocks} blocks"
+        counts = (run.plan.n_rows, len(run.failures()), 0)
+        rows.append((model, dataset, f"answers/{protocol}", *counts, state))
+    return rows

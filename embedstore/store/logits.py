@@ -12,7 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.kernels.half import widen
+from embedstore.store import layout
 from embedstore.store.arrays import StoredArray
+from embedstore.store.contents import committed, record_in
+from embedstore.store.files import LocalFiles
+from embedstore.store.manifest import read_manifest
 
 F32 = npt.NDArray[np.float32]
 
@@ -64,3 +68,29 @@ class StoredLogits:
 
 def _widened(centred: npt.NDArray[np.float16], maximum: F32) -> F32:
     return widen(np.ascontiguousarray(centred).view(np.uint16), maximum)
+
+
+def not_kept(files: LocalFiles, model: str, dataset: str, head: str) -> str:
+    """Say that a head's outcomes have no logits beside them, and what to do.
+
+    Empty where logits are there, or there are no outcomes either.
+    """
+    if read_manifest(files, layout.logits(model, dataset, head)) is not None:
+        return ""
+    if not committed(files, f"models/{model}/outcomes/{dataset}/{head}"):
+        return ""
+    where = f"of head {head!r} of model {model!r} over {dataset!r}"
+    images = read_manifest(files, layout.images(model, dataset))
+    folder = layout.head(model, head)
+    known = read_manifest(files, folder)
+    if images is None or known is None:
+        return f"outcomes {where} came without logits; bring some in with: embedstore import logits"
+    if record_in(files, folder, "head.json", known)["native"]:
+        return (
+            f"logits {where} were not kept, and only the model gives them; run the same embedstore "
+            "encode command again without --keep"
+        )
+    return (
+        f"logits {where} were not kept; make them from the embeddings with: embedstore head apply "
+        f"{files.root} --model {model} --head {head} --data {dataset}"
+    )

@@ -19,7 +19,7 @@ PLAN = "plan.json"
 class Plan:
     """What is fixed before the first block: a resumed run takes it over."""
 
-    kind: str  # images, text-embeddings, logits
+    kind: str  # images, patches, text-embeddings, logits, outcomes, pairs
     n_rows: int  # N
     block_rows: int  # B
     batch_rows: int  # rows that go through the model at once; batches never cross blocks

@@ -52,7 +52,7 @@ def finished(files: LocalFiles, model: str, dataset: str) -> Record | None:
 
 def datasets_of(files: LocalFiles, model: str) -> list[str]:
     """Names of the data sets of which a model has anything, finished or begun."""
-    parts = ("images", "logits", "outcomes", "patches")
+    parts = ("images", "logits", "outcomes", "patches", "answers")
     return sorted({d for part in parts for d in files.folders(f"models/{model}/{part}")})
 
 

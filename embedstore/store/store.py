@@ -13,16 +13,17 @@ import polars as pl
 from embedstore import schema
 from embedstore.errors import StoreError, UnknownNameError
 from embedstore.store import contents, layout, outcomes
-from embedstore.store.answers import load_answers
+from embedstore.store.answers import answer_failures, load_answers, protocols
 from embedstore.store.arrays import StoredArray
 from embedstore.store.contents import ModelRecord, TextsRecord
 from embedstore.store.datasets import DatasetRecord, load_dataset, load_samples
 from embedstore.store.files import LocalFiles
 from embedstore.store.formats import check_format
-from embedstore.store.logits import StoredLogits
+from embedstore.store.logits import StoredLogits, not_kept
 from embedstore.store.manifest import Manifest, read_checked, read_manifest
 from embedstore.store.outcomes import OutcomeRun
 from embedstore.store.patches import LAST, find_layer, finished_layers
+from embedstore.store.plans import PLAN
 from embedstore.store.records import Record, write_record
 from embedstore.store.runs import FAILURES_TABLE
 from embedstore.store.tables import from_parquet
@@ -125,18 +126,26 @@ class Store:
         StoredArray
             The layer's own output, not normalised; rows of failed pictures are NaN.
         """
-        self._run(layout.images(model, dataset), model, dataset)
+        self._check_looked(model, dataset)
         folder, manifest = find_layer(self.files, model, dataset, layer)
         return contents.load_array(self.files, folder, schema.PATCHES.name, manifest)
 
     def patch_layers(self, model: str, dataset: str) -> list[int]:
         """Return the layers whose patch features of a run are there, numbered from 0."""
-        self._run(layout.images(model, dataset), model, dataset)
+        self._check_looked(model, dataset)
         return list(finished_layers(self.files, model, dataset))
 
     def failures(self, model: str, dataset: str) -> pl.DataFrame:
-        """Return the pictures of a run that could not be used: row, stage, reason."""
+        """Return the pictures of a run that could not be used: row, stage, reason.
+
+        Of a model without embeddings, which answers questions, those that it was asked about first.
+        """
         folder = layout.images(model, dataset)
+        asked = (
+            [] if self.files.exists(f"{folder}/{PLAN}") else protocols(self.files, model, dataset)
+        )
+        if asked:
+            return answer_failures(self.files, model, dataset, asked[0])
         manifest = self._run(folder, model, dataset)
         data = read_checked(self.files, folder, FAILURES_TABLE, manifest)
         return from_parquet(data)
@@ -151,10 +160,19 @@ class Store:
         return contents.load_array(self.files, folder, "embeddings", manifest)
 
     def logits(self, model: str, dataset: str, head: str) -> StoredLogits:
-        """Return the logits of a run under a head: (N, C), widened to float32 as they are read."""
+        """Return the logits of a run under a head: (N, C), widened to float32 as they are read.
+
+        Raises
+        ------
+        StoreError
+            If outcomes alone were kept; it says how logits come about.
+        """
         folder = layout.logits(model, dataset, head)
         manifest = read_manifest(self.files, folder)
         if manifest is None:
+            reason = not_kept(self.files, model, dataset, head)
+            if reason:
+                raise StoreError(reason)
             self._run(layout.images(model, dataset), model, dataset)
             known = contents.committed(self.files, f"models/{model}/logits/{dataset}")
             raise UnknownNameError(f"head of {model!r} on {dataset!r}", head, known)
@@ -228,6 +246,11 @@ class Store:
             return [model for model in self.models if fnmatchcase(model, glob)]
         # one name, as analyses ask for run after run: no other model need be looked at
         return [glob] if glob and self.files.exists(layout.model_record(glob)) else []
+
+    def _check_looked(self, model: str, dataset: str) -> None:
+        """Raise unless a model has finished a data set: its embeddings, or without any, answers."""
+        if not protocols(self.files, model, dataset):
+            self._run(layout.images(model, dataset), model, dataset)
 
     def _run(self, folder: str, model: str, dataset: str) -> Manifest:
         manifest = read_manifest(self.files, folder)

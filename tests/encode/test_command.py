@@ -97,7 +97,7 @@ def test_strict_exits_with_3_where_pictures_failed_also_when_nothing_is_left_to_
         (("--model", "a/b=timm:x"), "model name 'a/b' holds a slash"),
         (("--model", "..=timm:x"), "model name '..' begins with a dot"),
         (("--model", "x\x7f=timm:x"), r"model name 'x\x7f' holds a control character"),
-        (("--model", "zoo:x"), "unknown model kind 'zoo'; choose one of: open_clip, python, timm"),
+        (("--model", "zoo:x"), "unknown model kind 'zoo'; choose one of: llava, open_clip, python"),
         (("--model", "x=resnet50"), "model SPEC 'resnet50' is not KIND:NAME; write"),
         (("--data", "e=zip:x"), "unknown kind of data source 'zip'; choose one of: coco-karpathy"),
         (("--data", "e=/data"), "data source '/data' names no kind; write it as KIND:LOCATION"),

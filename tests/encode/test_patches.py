@@ -49,13 +49,13 @@ def run(store: Path, pictures: Path, *layers: str, model: str = "layered", **opt
 def passes(monkeypatch) -> list[type[ImagePass]]:
     """The passes over pictures, as they are made."""
     made: list[type[ImagePass]] = []
-    real = ImagePass.__call__
+    real = ImagePass.batches
 
-    def counted(self):
+    def counted(self, blocks):
         made.append(type(self))
-        real(self)
+        return real(self, blocks)
 
-    monkeypatch.setattr(ImagePass, "__call__", counted)
+    monkeypatch.setattr(ImagePass, "batches", counted)
     return made
 
 

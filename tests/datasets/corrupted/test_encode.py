@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,16 @@ def test_clean_and_corrupted_stand_side_by_side_and_a_second_run_does_nothing(
     assert again.stderr.splitlines() == expected
     after = {p: p.stat().st_mtime_ns for p in (tmp_path / "store").rglob("*") if p.is_file()}
     assert after == before
+
+
+def test_trial_runs_are_judged_by_the_same_heads_clean_and_corrupted(encode, manifest, tmp_path):
+    said = encode("--data", f"pets=csv:{manifest}", "--corrupt", "fog:3", "--limit", "2")
+    assert said.exit_code == 0, said.stderr
+    store = Store.open(tmp_path / "store")
+    assert store.datasets == ["pets--fog--3--limit-2", "pets--limit-2"]
+    assert {store.dataset(name).class_list for name in store.datasets} == {"pets"}
+    ran = store.model("toy").provenance
+    assert ran["imagecorruptions-imaug"] == version("imagecorruptions-imaug")
 
 
 def test_batches_and_processes_do_not_change_a_picture(encode, manifest, tmp_path):
