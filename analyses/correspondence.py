@@ -32,7 +32,7 @@ from embedstore.errors import EmbedStoreError, StoreError, UnknownNameError
 from embedstore.schema.correspondence import CORRESPONDENCE
 from embedstore.store import Store
 from embedstore.store.patches import begun_layers, find_layer
-from embedstore.transform import Transform
+from embedstore.transform import Cells, Transform
 
 if TYPE_CHECKING:
     from embedstore.correspondence.matching import Rules
@@ -183,14 +183,18 @@ def _rows(
     patches = store.patches(model, pairs.dataset, layer)
     _, manifest = find_layer(store.files, model, pairs.dataset, layer)
     number = int(manifest.facts["layer"])
-    if "transform" not in manifest.facts:
+    if not {"transform", "cells"} <= set(manifest.facts):
         raise StoreError(
             f"patches of model {model!r} over data set {pairs.dataset!r}, layer {number}, do not "
             "say which part of a picture they show; remove the run (embedstore rm) and encode it "
             f"again: embedstore encode ... --patches {number}"
         )
     rows, columns = patches.shape[1:3]
-    sight = Sight(Transform.from_record(manifest.facts["transform"]), (rows, columns))
+    sight = Sight(
+        Transform.from_record(manifest.facts["transform"]),
+        (rows, columns),
+        Cells.from_record(manifest.facts["cells"]),
+    )
     judged = list(
         measure(pairs.blocks(), pairs.truth, stored_maps(patches), sight, protocol, rules)
     )

@@ -50,6 +50,28 @@ class Transform:
         return cls(**values)
 
 
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Where the cells of a layer's patch map lie on the model's input.
+
+    In pixels, down and to the right, (0, 0) the centre of the upper left pixel. Padding moves
+    cells, and patches may leave out a rest of the input: they are seldom equal parts of it.
+    """
+
+    stride: tuple[float, float]  # from one cell's centre to the next
+    first: tuple[float, float]  # y, x of the upper left cell's centre
+
+    def record(self) -> dict[str, list[float]]:
+        """Return them as JSON values; beside `transform` in the manifest of patch features."""
+        return {"stride": list(self.stride), "first": list(self.first)}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Read back what :meth:`record` wrote."""
+        (down, right), (y, x) = record["stride"], record["first"]
+        return cls((down, right), (y, x))
+
+
 def resized(height: int, width: int, transform: Transform) -> tuple[int, int]:
     """Return the height and width to which a picture is resized before the crop.
 
@@ -108,4 +130,4 @@ def to_input(transform: Transform, width: int, height: int) -> tuple[float, floa
     )
 
 
-__all__ = ["Transform", "resized", "to_input", "window"]
+__all__ = ["Cells", "Transform", "resized", "to_input", "window"]

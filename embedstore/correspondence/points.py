@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore.correspondence.pairs import Truth, View
-from embedstore.transform import Transform, to_input
+from embedstore.transform import Cells, Transform, to_input
 
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
@@ -26,37 +26,57 @@ class Sight:
 
     transform: Transform
     shape: tuple[int, int]  # h, w
+    cells: Cells
 
     def to_map(self, points: F64, view: View) -> F64:
         """Return where pixels of a picture lie on the map: (N, 2) -> (N, 2), x before y."""
-        scale, offset, cells = self._affine(view)
-        mapped: F64 = ((points + 0.5) * scale + offset) * cells - 0.5
-        return mapped
+        return self._on_map(self._at_input(points, view))
 
     def to_picture(self, cells: F64, view: View) -> F64:
         """Return where places on the map lie in the picture: the inverse of :meth:`to_map`."""
-        scale, offset, per_pixel = self._affine(view)
-        pixels: F64 = ((cells + 0.5) / per_pixel - offset) / scale - 0.5
+        stride, first = self._cells()
+        scale, offset = self._affine(view)
+        pixels: F64 = (cells * stride + first + 0.5 - offset) / scale - 0.5
         return pixels
 
     def sees(self, points: F64, view: View) -> Bool:
-        """Whether points lie in the picture, and in the part that the model is given: (N,)."""
-        on_map, (rows, columns) = self.to_map(points, view), self.shape
-        ends = np.array([columns, rows]) - 0.5
-        sides = np.array([view.width, view.height]) - 0.5
-        inside = (on_map >= -0.5) & (on_map < ends) & (points >= -0.5) & (points < sides)
-        seen: Bool = np.all(inside, axis=1)
+        """Whether points lie in the picture, in what the model is given of it, and in a cell: (N,).
+
+        A cell is as wide as its stride, though what it shows is blended of more.
+        """
+        at_input = self._at_input(points, view)
+        seen: Bool = (
+            _within(points, (view.height, view.width))
+            & _within(at_input, self.transform.size)
+            & _within(self._on_map(at_input), self.shape)
+        )
         return seen
 
-    def _affine(self, view: View) -> tuple[F64, F64, F64]:
-        """Input pixels a pixel, input pixels, and cells an input pixel, each of x and y."""
+    def _at_input(self, points: F64, view: View) -> F64:
+        scale, offset = self._affine(view)
+        at_input: F64 = (points + 0.5) * scale - 0.5 + offset
+        return at_input
+
+    def _on_map(self, at_input: F64) -> F64:
+        stride, first = self._cells()
+        on_map: F64 = (at_input - first) / stride
+        return on_map
+
+    def _cells(self) -> tuple[F64, F64]:
+        """Stride and first centre in pixels of the input, each of x and y."""
+        return np.array(self.cells.stride[::-1]), np.array(self.cells.first[::-1])
+
+    def _affine(self, view: View) -> tuple[F64, F64]:
+        """Input pixels a pixel, and input pixels, each of x and y."""
         scale_x, offset_x, scale_y, offset_y = to_input(self.transform, view.width, view.height)
-        (height, width), (rows, columns) = self.transform.size, self.shape
-        return (
-            np.array([scale_x, scale_y]),
-            np.array([offset_x, offset_y]),
-            np.array([columns / width, rows / height]),
-        )
+        return np.array([scale_x, scale_y]), np.array([offset_x, offset_y])
+
+
+def _within(places: F64, sides: tuple[int, int]) -> Bool:
+    """Whether places lie in a grid of so many rows and columns: (N, 2), x before y -> (N,)."""
+    ends = np.array(sides[::-1]) - 0.5
+    inside: Bool = np.all((places >= -0.5) & (places < ends), axis=1)
+    return inside
 
 
 def seen_points(view: View, truth: Truth, sight: Sight) -> tuple[F64, F64]:

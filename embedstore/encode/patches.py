@@ -24,7 +24,7 @@ from embedstore.store.patches import finished_layers, layer_index
 from embedstore.store.plans import Plan
 from embedstore.store.runs import BlockRun, Failure
 from embedstore.store.shards import lay_out
-from embedstore.transform import Transform
+from embedstore.transform import Cells, Transform
 
 if TYPE_CHECKING:
     from embedstore.models.answering import AnsweringModel
@@ -63,7 +63,7 @@ def chosen_layers(model: Model | AnsweringModel, named: Sequence[str]) -> list[i
     Raises
     ------
     ModelError
-        If the model has no patch features, or no such layer.
+        If the model has no patch features, or no such layer, or does not say where cells lie.
     """
     if not named:
         return []
@@ -74,6 +74,11 @@ def chosen_layers(model: Model | AnsweringModel, named: Sequence[str]) -> list[i
     unknown = [name for name, layer in found.items() if layer is None]
     if unknown:
         raise ModelError(no_layer(unknown, n_layers))
+    if len(model.patch_cells) != n_layers:
+        raise ModelError(
+            f"this model has {n_layers} layers and says where the cells of "
+            f"{len(model.patch_cells)} lie; give its patch_cells one for each of its patch_shapes"
+        )
     return sorted({layer for layer in found.values() if layer is not None})
 
 
@@ -110,6 +115,7 @@ class PatchRun:
     layer: int
     n_layers: int
     transform: Transform  # of the model: where in a picture a patch lies
+    cells: Cells  # of the layer, likewise
     run: BlockRun
 
     def commit(
@@ -132,6 +138,7 @@ class PatchRun:
             "n_layers": self.n_layers,
             "convention": CONVENTION,
             "transform": self.transform.record(),
+            "cells": self.cells.record(),
             "fingerprint": self.run.plan.inputs["fingerprint"],
         }
         self.run.finish(facts)
@@ -153,6 +160,8 @@ def start_patches(
 
     While images are unfinished and their blocks are small enough, blocks are theirs.
     """
+    if not layers:  # a model need not be asked which it has
+        return []
     shapes = model.patch_shapes
     plan = images.plan
     rows = fitting_rows([shapes[n] for n in layers], plan.batch_rows, plan.block_rows)
@@ -169,7 +178,7 @@ def start_patches(
             arrays=(lay_out(schema.PATCHES, shape, rows),),
         )
         run = BlockRun.start(store.files, layout.patches(*names, layer), wanted)
-        runs.append(PatchRun(layer, len(shapes), model.transform, run))
+        runs.append(PatchRun(layer, len(shapes), model.transform, model.patch_cells[layer], run))
     return runs
 
 

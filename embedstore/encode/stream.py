@@ -1,14 +1,15 @@
 """Pictures of one data set after the other through one model, without a pause between.
 
 While the last pictures of a data set are with the model, the next one's are decoded, by the same
-processes, and what is finished is written: many small data sets cost what one large one does.
+processes, what is finished is written, and the one after is planned, whose files must reach the
+disk: many small data sets cost hardly more than one large one.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def stream(passes: Iterable[ImagePass]) -> None:
     Parameters
     ----------
     passes
-        The next one is asked for as soon as all pictures of the last are handed out.
+        Each is asked for, by a thread of its own, when the one before is begun.
 
     Raises
     ------
@@ -65,7 +66,7 @@ class _Stream:
     """Batches decoding and computing, in order, one of them behind the model: it never waits."""
 
     def __init__(self, passes: Iterable[ImagePass]) -> None:
-        self._turns = _turns(passes)
+        self._turns = _turns(_ahead(passes))
         self._free = deque(range(N_SLOTS))
         self._decoding: deque[_Turn] = deque()
         self._computing: deque[_Turn] = deque()
@@ -141,6 +142,16 @@ class _Stream:
         assert turn.result is not None, "it was computed"
         turn.of.collect(turn.batch, turn.result, turn.failures, writer)
         self._free.append(turn.slot)
+
+
+def _ahead(passes: Iterable[ImagePass]) -> Iterator[ImagePass]:
+    """Yield passes, the next one under way."""
+    iterator = iter(passes)
+    with ThreadPoolExecutor(1, thread_name_prefix="plan") as thread:
+        following = thread.submit(next, iterator, None)
+        while (image_pass := following.result()) is not None:
+            following = thread.submit(next, iterator, None)
+            yield image_pass
 
 
 def _turns(passes: Iterable[ImagePass]) -> Iterator[_Turn]:

@@ -50,6 +50,16 @@ def check_pair(given: GivenPair, sizes: tuple[Size, Size]) -> None:
         )
 
 
+def within(keypoints: F64, sizes: tuple[Size, Size]) -> F64:
+    """Move keypoints beyond a picture's last pixel, by the pixel that they may be, into it.
+
+    (K, 4) -> (K, 4)
+    """
+    last = np.array([*sizes[0], *sizes[1]]) - 1.0
+    kept: F64 = np.where(keypoints < last + 0.5, keypoints, last)
+    return kept
+
+
 def _refuse_not_rigid(pose: F64, where: str) -> None:
     rotation = pose[:3, :3]
     wrong = None

@@ -18,12 +18,12 @@ from embedstore.correspondence.points import Sight
 from embedstore.correspondence.stored import pair_sets, save_pairs
 from embedstore.errors import DatasetError
 from embedstore.importers.given_pairs import GivenPair, GivenView, PairList
-from embedstore.importers.pair_checks import Size, check_pair
+from embedstore.importers.pair_checks import Size, check_pair, within
 from embedstore.importers.pair_grids import object_stride
 from embedstore.importers.pair_pictures import Pictures
 from embedstore.importers.report import Report
 from embedstore.store import Store
-from embedstore.transform import Transform
+from embedstore.transform import Cells, Transform
 
 F64 = npt.NDArray[np.float64]
 #: How numbers are meant; a record of each set.
@@ -36,7 +36,7 @@ APART = "without overlap"
 ABSENT = "without common keypoints"
 UNLISTED = "of pictures that the data set lacks"
 #: All of every picture, whatever its size.
-_WHOLE = Sight(Transform((1, 1), (1, 1), resize="squash"), (1, 1))
+_WHOLE = Sight(Transform((1, 1), (1, 1), resize="squash"), (1, 1), Cells((1, 1), (0, 0)))
 
 
 def import_pairs(
@@ -114,7 +114,7 @@ def _pair(given: GivenPair, pictures: Pictures, truth: Truth, stride: int | None
     check_pair(given, sizes)
     keypoints = given.keypoints
     if keypoints is not None:
-        keypoints = keypoints[np.isfinite(keypoints).all(axis=1)]
+        keypoints = within(keypoints[np.isfinite(keypoints).all(axis=1)], sizes)
     pair = Pair(
         _view(given.first, rows[0], sizes[0], stride),
         _view(given.second, rows[1], sizes[1], stride),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from embedstore.transform import Transform
+from embedstore.transform import Cells, Transform
 
 if TYPE_CHECKING:
     import torch
@@ -90,6 +90,11 @@ class AnsweringModel(ABC):
     @abstractmethod
     def patch_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """(h, w, d) of each layer of the image tower, the first first."""
+
+    @property
+    @abstractmethod
+    def patch_cells(self) -> tuple[Cells, ...]:
+        """Where the cells of each of these layers lie on the tower's input."""
 
     @abstractmethod
     def answer(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from embedstore.errors import ModelError
 from embedstore.heads import Head
-from embedstore.transform import Transform
+from embedstore.transform import Cells, Transform
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +56,11 @@ class Model(ABC):
     @property
     def patch_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """(h, w, d) of each layer whose patches can be had, the first first; empty without any."""
+        return ()
+
+    @property
+    def patch_cells(self) -> tuple[Cells, ...]:
+        """Where the cells of each of these layers lie on the model's input."""
         return ()
 
     def embed_with_patches(

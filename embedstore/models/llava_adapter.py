@@ -21,11 +21,12 @@ from torch import Tensor
 from embedstore.errors import ModelError, PictureError
 from embedstore.models.answering import Answered, AnsweringModel, Likelihoods, Question
 from embedstore.models.digests import json_digest, transform_digest, weights_digest
-from embedstore.models.llava_pictures import base_view, image_processor
+from embedstore.models.llava_pictures import base_view, image_processor, processing
 from embedstore.models.llava_prompts import Prompter, Tokens, find_prompter
 from embedstore.models.llava_scoring import Reader, common_start, tree_of
 from embedstore.models.llava_sources import LlavaSource, find_llava, reading
 from embedstore.models.specs import ModelSpec, checked_options
+from embedstore.transform import Cells
 
 #: `model_type` -> class of transformers.
 CLASSES = {
@@ -43,12 +44,6 @@ NOT_ARCHITECTURE = ("transformers_version", "_name_or_path", "torch_dtype", "dty
 
 #: Ratio of sides from which on a picture is refused; its processor resizes before it crops.
 THINNEST = 200
-
-#: What a processor's configuration says of pixels.
-PROCESSING = (
-    "size", "crop_size", "resample", "image_mean", "image_std", "image_grid_pinpoints", "do_resize",
-    "do_center_crop", "do_rescale", "rescale_factor", "do_normalize",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +67,18 @@ class LlavaModel(AnsweringModel):
         self._reader = Reader(module.model.language_model, module.lm_head)
         self._ends = _ends(module, prompter.tokenizer)
         vision = module.config.vision_config
-        side, width = int(vision.image_size // vision.patch_size), int(vision.hidden_size)
-        self._shapes = ((side, side, width),) * int(vision.num_hidden_layers)
+        patch, n_blocks = int(vision.patch_size), int(vision.num_hidden_layers)
+        side, width = int(vision.image_size) // patch, int(vision.hidden_size)
+        self._shapes = ((side, side, width),) * n_blocks
+        # from the upper left on; no patch sees what is left of 384 pixels beyond 27 of 14
+        self._cells = (Cells((patch, patch), ((patch - 1) / 2, (patch - 1) / 2)),) * n_blocks
         self._most = _most_tokens(module.config.text_config)
         self._identity = {
             "weights": weights_digest(module.state_dict()),
             "architecture": json_digest(_plain(source.config)),
             "tokenizer": prompter.digest(),
             "transform": transform_digest(self.transform),
-            "processor": json_digest(_processing(processor)),
+            "processor": json_digest(processing(processor)),
             "template": json_digest(prompter.prompt),
         }
 
@@ -93,6 +91,11 @@ class LlavaModel(AnsweringModel):
     def patch_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """(h, w, d) of each of the image tower's blocks."""
         return self._shapes
+
+    @property
+    def patch_cells(self) -> tuple[Cells, ...]:
+        """Where the patches of each of these blocks lie on the tower's input."""
+        return self._cells
 
     def to(self, device: torch.device, dtype: torch.dtype) -> None:
         """Move to `device` in pure `dtype`, but for what no checkpoint holds.
@@ -294,11 +297,3 @@ def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if key not in NOT_ARCHITECTURE
     }
-
-
-def _processing(processor: Any) -> dict[str, Any]:
-    """Return what a processor does to pictures, as JSON values."""
-    found = {name: getattr(processor, name, None) for name in PROCESSING}
-    sides = ("size", "crop_size")
-    given = {n: {k: v for k, v in dict(found[n] or {}).items() if v is not None} for n in sides}
-    return found | given | {"resample": int(processor.resample)}

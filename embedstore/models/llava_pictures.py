@@ -16,6 +16,12 @@ from embedstore.transform import Interpolation, Transform
 #: Pillow's numbers of filters.
 FILTERS: dict[int, Interpolation] = {0: "nearest", 2: "bilinear", 3: "bicubic"}
 
+#: What a processor's configuration says of pixels.
+PROCESSING = (
+    "size", "crop_size", "resample", "image_mean", "image_std", "image_grid_pinpoints", "do_resize",
+    "do_center_crop", "do_rescale", "rescale_factor", "do_normalize",
+)  # fmt: skip
+
 
 def transform_of(directory_or_id: str) -> Transform:
     """Return what the vision tower of a LLaVA model sees of a picture; no weights are read.
@@ -76,6 +82,14 @@ def base_view(source: LlavaSource, processor: Any) -> Transform:
         std=_three(processor.image_std) if normalised else (1.0, 1.0, 1.0),
         crop="floored" if crop else "rounded",
     )
+
+
+def processing(processor: Any) -> dict[str, Any]:
+    """Return what a processor does to pictures, as JSON values."""
+    found = {name: getattr(processor, name, None) for name in PROCESSING}
+    sides = ("size", "crop_size")
+    given = {n: {k: v for k, v in dict(found[n] or {}).items() if v is not None} for n in sides}
+    return found | given | {"resample": int(processor.resample)}
 
 
 def _refuse_odd(

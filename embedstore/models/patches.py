@@ -9,13 +9,16 @@ Dimensions: B pictures, H, W pixels, h, w, d rows, columns and features of a lay
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from embedstore.errors import ModelError
+from embedstore.models.cells import layer_cells, watched
 from embedstore.models.hub import brief
+from embedstore.transform import Cells
 
 
 class PatchTower(Protocol):
@@ -90,10 +93,33 @@ def _keep(kept: dict[int, Tensor], layer: int) -> Callable[..., None]:
     return hook
 
 
-def patch_shapes(tower: PatchTower, pixels: Tensor) -> tuple[tuple[int, int, int], ...]:
-    """Return (h, w, d) of every layer, seen in one pass; empty where the tower has no maps."""
+@dataclass(frozen=True, slots=True)
+class PatchLayer:
+    """What can be said of a layer before it sees a picture."""
+
+    shape: tuple[int, int, int]  # h, w, d
+    cells: Cells
+
+
+def patch_layers(tower: PatchTower, module: nn.Module, pixels: Tensor) -> tuple[PatchLayer, ...]:
+    """Describe every layer, seen in one pass; none where the tower has no maps.
+
+    Parameters
+    ----------
+    tower
+        The pass.
+    module
+        Where its convolutions and poolings are.
+    pixels
+        (B, 3, H, W)
+
+    Raises
+    ------
+    ModelError
+        If the pass fails.
+    """
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), watched(module) as steps:
             maps = tower(pixels, None)[1]
     except (AssertionError, AttributeError, NotImplementedError):  # how libraries say no
         return ()
@@ -101,4 +127,9 @@ def patch_shapes(tower: PatchTower, pixels: Tensor) -> tuple[tuple[int, int, int
         raise ModelError(
             f"the layers of this model cannot be read ({brief(error)}); leave out --patches"
         ) from error
-    return tuple((m.shape[2], m.shape[3], m.shape[1]) for m in maps)
+    height, width = pixels.shape[2:]
+    cells = layer_cells((height, width), [(m.shape[2], m.shape[3]) for m in maps], steps)
+    return tuple(
+        PatchLayer((m.shape[2], m.shape[3], m.shape[1]), c)
+        for m, c in zip(maps, cells, strict=True)
+    )

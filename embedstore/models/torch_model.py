@@ -22,8 +22,8 @@ from embedstore.models.digests import (
     transform_digest,
     weights_digest,
 )
-from embedstore.models.patches import PatchTower, patch_shapes
-from embedstore.transform import Transform
+from embedstore.models.patches import PatchLayer, PatchTower, patch_layers
+from embedstore.transform import Cells, Transform
 
 
 class TorchModel(Model):
@@ -42,7 +42,7 @@ class TorchModel(Model):
         self._images: Any = self._forward_images
         self._patches: Any = self._forward_patches
         self._tower: PatchTower | None = None
-        self._shapes: tuple[tuple[int, int, int], ...] | None = None
+        self._layers: tuple[PatchLayer, ...] | None = None
         self._one_pass = False
         self._identity: dict[str, str] = {}
 
@@ -99,13 +99,21 @@ class TorchModel(Model):
     @property
     def patch_shapes(self) -> tuple[tuple[int, int, int], ...]:
         """(h, w, d) of each layer whose patches can be had; found in one pass when first asked."""
-        if self._shapes is None:
-            self._shapes = ()
+        return tuple(layer.shape for layer in self._described())
+
+    @property
+    def patch_cells(self) -> tuple[Cells, ...]:
+        """Where the cells of each layer lie on the input; found in the same pass."""
+        return tuple(layer.cells for layer in self._described())
+
+    def _described(self) -> tuple[PatchLayer, ...]:
+        if self._layers is None:
+            self._layers = ()
             if self._tower is not None:
                 pixels = self._placed(probe_pixels(self.transform).to(self.device, self.dtype))
-                self._shapes = patch_shapes(self._tower, pixels)
-                self._one_pass = bool(self._shapes) and self._agrees(pixels)
-        return self._shapes
+                self._layers = patch_layers(self._tower, self.module, pixels)
+                self._one_pass = bool(self._layers) and self._agrees(pixels)
+        return self._layers
 
     def embed_with_patches(
         self, pixels: Tensor, layers: Sequence[int]

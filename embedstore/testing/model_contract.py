@@ -77,7 +77,7 @@ class ModelContract:
     def test_patches_are_what_the_towers_modules_put_out(self, model: Model) -> None:
         """Every layer, one at a time and together, equals what a hook on its module sees."""
         modules, pixels = self.patch_modules(model), probe_pixels(model.transform, 3)
-        assert len(model.patch_shapes) == len(modules)
+        assert len(model.patch_shapes) == len(model.patch_cells) == len(modules)
         if not modules:
             with pytest.raises(ModelError, match="no patch features"):
                 model.embed_with_patches(pixels, [0])

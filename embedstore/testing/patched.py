@@ -12,12 +12,24 @@ import numpy as np
 import numpy.typing as npt
 
 from embedstore import schema
+from embedstore.correspondence.points import Sight
 from embedstore.store import Store, layout
 from embedstore.store.plans import Plan
 from embedstore.store.runs import BlockRun
 from embedstore.store.shards import lay_out
 from embedstore.testing.given import Given, given_store
-from embedstore.transform import Transform
+from embedstore.transform import Cells, Transform
+
+
+def even_cells(size: tuple[int, int], shape: tuple[int, ...]) -> Cells:
+    """Return h x w cells that part an input of this height and width among them."""
+    down, right = (n / m for n, m in zip(size, shape, strict=True))
+    return Cells((down, right), ((down - 1) / 2, (right - 1) / 2))
+
+
+def even_sight(transform: Transform, shape: tuple[int, int]) -> Sight:
+    """Return how such a map lies over pictures."""
+    return Sight(transform, shape, even_cells(transform.size, shape))
 
 
 def patched_store(
@@ -25,6 +37,7 @@ def patched_store(
     patches: npt.NDArray[np.floating],
     *,
     transform: Transform | None,
+    cells: Cells | None = None,
     model: str = "model",
     dataset: str = "data",
     layer: int = 0,
@@ -40,6 +53,8 @@ def patched_store(
         (N, h, w, d); a picture of NaN failed.
     transform
         Of the model; None: the layer does not say, as before there was correspondence.
+    cells
+        Of the layer; None: the input is parted evenly among them.
     model, dataset
         Names.
     layer, n_layers
@@ -56,5 +71,8 @@ def patched_store(
         start, stop = plan.rows(block)
         run.commit(block, {schema.PATCHES.name: patches[start:stop].astype(np.float16)})
     facts: dict[str, Any] = {"layer": layer, "n_layers": n_layers, **inputs}
-    run.finish(facts | ({} if transform is None else {"transform": transform.record()}))
+    if transform is not None:
+        cells = cells or even_cells(transform.size, patches.shape[1:3])
+        facts |= {"transform": transform.record(), "cells": cells.record()}
+    run.finish(facts)
     return store

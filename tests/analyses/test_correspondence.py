@@ -20,12 +20,15 @@ from embedstore.correspondence.pairs import Pair, View
 from embedstore.correspondence.stored import save_pairs
 from embedstore.errors import EmbedStoreError, StoreError
 from embedstore.schema.correspondence import CORRESPONDENCE
+from embedstore.store import layout
+from embedstore.store.manifest import read_manifest, write_manifest
 from embedstore.testing.patched import patched_store
 from embedstore.transform import Transform
 
 WIDTH, HEIGHT, STRIDE = 741, 500, 10
-#: Side that each model's transform makes the shorter one, and the patch map of the last layer.
-MODELS = {"lite0": (256, 7), "vit": (248, 14)}
+#: Side that each model's transform makes the shorter one, and the patch map of the last layer:
+#: cells, pixels of the input from one to the next, where the first lies.
+MODELS = {"lite0": (256, 7, 32, 0), "vit": (248, 14, 16, 7.5)}
 LIMITS = (5, 25, 50)
 
 
@@ -71,8 +74,8 @@ def stereo(tmp_path_factory, scikit_image, disparity) -> Store:
         last = len(model.patch_shapes) - 1
         _, _, (patches,) = model.embed_with_patches(torch.from_numpy(pixels), [last])
         store = patched_store(
-            folder / "s", patches.numpy(), transform=model.transform, model=name, dataset="moto",
-            layer=last, n_layers=last + 1,
+            folder / "s", patches.numpy(), transform=model.transform, cells=model.patch_cells[last],
+            model=name, dataset="moto", layer=last, n_layers=last + 1,
         )  # fmt: skip
     known = np.where(np.isfinite(disparity), disparity, np.nan).astype(np.float32)
     left = View(0, WIDTH, HEIGHT, np.ascontiguousarray(known[::STRIDE, ::STRIDE]), STRIDE)
@@ -96,7 +99,7 @@ def feature(patches, u, v):
     return found / np.linalg.norm(found)
 
 
-def by_definition(maps, disparity, shorter, cells):
+def by_definition(maps, disparity, shorter, cells, step, first_cell):
     """Recall and its chance at each limit, of the best 1,000 by the ratio of distances."""
     width = int(shorter * WIDTH / HEIGHT)
     left, top = round((width - 224) / 2), round((shorter - 224) / 2)
@@ -105,7 +108,8 @@ def by_definition(maps, disparity, shorter, cells):
         x_in = (x + 0.5) * width / WIDTH - left
         y_in = (y + 0.5) * shorter / HEIGHT - top
         inside = 0 <= x_in < 224 and 0 <= y_in < 224 and -0.5 <= x < WIDTH - 0.5
-        return (x_in / 224 * cells - 0.5, y_in / 224 * cells - 0.5) if inside else None
+        at = [(n - 0.5 - first_cell) / step for n in (x_in, y_in)]
+        return at if inside and all(-0.5 <= n < cells - 0.5 for n in at) else None
 
     first, second = maps.astype(np.float64)
     a, truth, b, places = [], [], [], []
@@ -302,6 +306,13 @@ def test_patches_that_are_missing_or_do_not_say_where_they_lie(tmp_path):
     save_pairs(store, "data", "mine", "depth", [of_depth(1, 0)], 1, {})
     with pytest.raises(StoreError, match="layer 0, do not say which part .* --patches 0$"):
         analysis.run("correspondence", store)
+    folder = layout.patches("model", "data", 0)
+    manifest = read_manifest(store.files, folder)
+    facts = manifest.facts | {"transform": SQUARE.record()}  # as before cells were measured
+    store.files.path(f"{folder}/manifest.json").unlink()
+    write_manifest(store.files, folder, replace(manifest, facts=facts))
+    with pytest.raises(StoreError, match="layer 0, do not say which part .* --patches 0$"):
+        analysis.run("correspondence", Store.open(tmp_path / "s"))
     for path in sorted((tmp_path / "s/models/model/patches").rglob("*"), reverse=True):
         path.unlink() if path.is_file() else path.rmdir()
     again = Store.open(tmp_path / "s")

@@ -16,10 +16,9 @@ from embedstore.correspondence.limits import protocol_of
 from embedstore.correspondence.matching import Rules
 from embedstore.correspondence.measuring import measure, stored_maps
 from embedstore.correspondence.pairs import Pair, View
-from embedstore.correspondence.points import Sight
 from embedstore.correspondence.sampling import unit_features
 from embedstore.index.exact import nearest
-from embedstore.testing.patched import patched_store
+from embedstore.testing.patched import even_sight, patched_store
 from embedstore.transform import Transform
 
 N_PAIRS, N_PICTURES, SIDE, CELLS, DIM = 200, 21, 64, 14, 768
@@ -56,7 +55,7 @@ def ready(patches):
 
 @pytest.mark.parametrize("mutual", [False, True])
 def test_pairs_beside_their_products(beside, benchmark, patches, pairs, ready, mutual):
-    sight = Sight(Transform((224, 224), (224, 224)), (CELLS, CELLS))
+    sight = even_sight(Transform((224, 224), (224, 224)), (CELLS, CELLS))
     protocol, rules = protocol_of("homography", None), Rules(True, mutual, 1_000)
 
     def ours():

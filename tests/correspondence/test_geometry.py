@@ -12,14 +12,15 @@ from embedstore.correspondence.geometry import depth_scene, plane_scene, rotatio
 from embedstore.correspondence.keypoints import keypoint_scene
 from embedstore.correspondence.pairs import Pair, View
 from embedstore.correspondence.points import Sight, seen_points
-from embedstore.transform import Transform
+from embedstore.testing.patched import even_sight
+from embedstore.transform import Cells, Transform
 
-WHOLE = Sight(Transform((64, 64), (64, 64), "squash"), (8, 8))
+WHOLE = even_sight(Transform((64, 64), (64, 64), "squash"), (8, 8))
 
 
 def test_the_map_of_a_cropped_picture(transform, centres):
     """Cells' centres, by the formula of the fixture."""
-    sight, view = Sight(transform, (28, 28)), View(0, 320, 240)
+    sight, view = even_sight(transform, (28, 28)), View(0, 320, 240)
     cells = np.stack(np.meshgrid(np.arange(28.0), np.arange(28.0)), axis=-1).reshape(-1, 2)
     np.testing.assert_allclose(sight.to_picture(cells, view), centres, atol=1e-9)
     np.testing.assert_allclose(sight.to_map(centres, view), cells, atol=1e-9)
@@ -27,7 +28,7 @@ def test_the_map_of_a_cropped_picture(transform, centres):
 
 def test_points_that_the_crop_cuts_off_are_not_seen(transform):
     """Of 298 columns the model sees those from 37 on; 320 pixels make them."""
-    sight, view = Sight(transform, (7, 7)), View(0, 320, 240, stride=8)
+    sight, view = even_sight(transform, (7, 7)), View(0, 320, 240, stride=8)
     points, values = seen_points(view, "homography", sight)
     at_input = (np.arange(0, 320, 8) + 0.5) * 298 / 320 - 37
     kept = np.flatnonzero((at_input >= 0) & (at_input < 224)) * 8
@@ -38,11 +39,40 @@ def test_points_that_the_crop_cuts_off_are_not_seen(transform):
 
 def test_padding_is_not_seen():
     """A picture of 64 x 32 in the middle of 64 x 64."""
-    sight = Sight(Transform((64, 64), (64, 64), "longest"), (8, 8))
+    sight = even_sight(Transform((64, 64), (64, 64), "longest"), (8, 8))
     view = View(0, 64, 32)
     np.testing.assert_allclose(sight.to_picture(np.array([[0, 2.0]]), view), [[3.5, 3.5]])
     beyond = np.array([[5, -0.6], [5, 31.6], [-0.6, 5], [63.6, 5], [5, 5], [np.nan, 5]])
     assert sight.sees(beyond, view).tolist() == [False] * 4 + [True, False]
+
+
+def test_patches_that_leave_out_a_rest_of_the_input():
+    """27 patches of 14 pixels on 384: a picture's last 6 pixels are in none (SigLIP SO400M)."""
+    sight = Sight(Transform((384, 384), (384, 384)), (27, 27), Cells((14, 14), (6.5, 6.5)))
+    view = View(0, 768, 768)  # two pixels a pixel of the input
+    for cell in (0, 13, 26):
+        pixels = np.arange(28 * cell, 28 * cell + 28)
+        middle = np.array([[pixels.mean(), 28 * 5 + 13.5]])
+        np.testing.assert_allclose(sight.to_map(middle, view), [[cell, 5]])
+        np.testing.assert_allclose(sight.to_picture(np.array([[cell, 5.0]]), view), middle)
+    along = np.stack([np.arange(768), np.full(768, 9)], axis=1).astype(float)
+    np.testing.assert_array_equal(sight.sees(along, view), np.arange(768) < 27 * 28)
+
+
+@pytest.mark.parametrize(
+    ("first", "begin", "end"),
+    [(0.0, 0, 208), (15.0, 0, 223), (15.5, 0, 224), (31.0, 15, 224)],
+)
+def test_cells_that_padding_moved(first, begin, end):
+    """Seven of stride 32 on 224 pixels: ResNet's, CLIP's, ConvNeXt's, TensorFlow's (y, not x)."""
+    transform = Transform((224, 224), (224, 224))
+    sight, view = Sight(transform, (7, 7), Cells((32, 32), (first, 15.5))), View(0, 224, 224)
+    np.testing.assert_allclose(sight.to_map(np.array([[15.5, first + 96]]), view), [[0, 3]])
+    np.testing.assert_allclose(sight.to_picture(np.array([[1, 6.0]]), view), [[47.5, first + 192]])
+    down = np.stack([np.full(224, 100), np.arange(224)], axis=1).astype(float)
+    seen = np.flatnonzero(sight.sees(down, view))
+    np.testing.assert_array_equal(seen, np.arange(begin, end))
+    assert sight.sees(down[:, ::-1].copy(), view).all()
 
 
 @pytest.mark.parametrize(("truth", "n_known"), [("depth", 3), ("disparity", 5)])
@@ -146,7 +176,7 @@ def test_keypoints_that_are_absent_or_cut_off_are_counted(transform):
     )  # fmt: skip
     box = np.array([100, 20, 180, 70.0])
     pair = Pair(View(0, 320, 240), View(1, 320, 240), keypoints=keypoints, box=box)
-    scene = keypoint_scene(pair, Sight(transform, (7, 7)))
+    scene = keypoint_scene(pair, even_sight(transform, (7, 7)))
     assert scene.first.tolist() == [[100, 50], [150, 239]]
     assert scene.n_unseen == 3
     assert len(scene.second) == 49

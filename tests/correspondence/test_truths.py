@@ -15,7 +15,8 @@ from embedstore.correspondence.measuring import measure
 from embedstore.correspondence.pairs import Pair, View
 from embedstore.correspondence.points import Sight
 from embedstore.correspondence.summary import summarize
-from embedstore.transform import Transform
+from embedstore.testing.patched import even_sight
+from embedstore.transform import Cells, Transform
 
 RULES = Rules(ratio_test=True, mutual=False, keep=1_000)
 ALL = [RULES, replace(RULES, mutual=True), replace(RULES, keep=0)]
@@ -54,7 +55,7 @@ def test_a_picture_with_itself_is_found_at_every_threshold(photograph, sampling,
     maps = [cut_into_patches(photograph[:224, :224])]
     view = View(0, 224, 224, None, 4)
     pair, protocol = Pair(view, view, homography=np.eye(3)), replace(TINY, sampling=sampling)
-    found = recalls([pair], "homography", maps, Sight(SQUARE, (14, 14)), protocol, rules)
+    found = recalls([pair], "homography", maps, even_sight(SQUARE, (14, 14)), protocol, rules)
     for row in found.values():
         assert row["recall"] == 1
         assert row["n_matches"] >= 1_000
@@ -71,7 +72,7 @@ def test_shifts_by_whole_patches_are_found_exactly(photograph, right, down):
     ]
     views = [View(i, 224, 224, None, 4) for i in range(2)]
     homography = np.array([[1, 0, -16.0 * right], [0, 1, -16.0 * down], [0, 0, 1]])
-    sight = Sight(SQUARE, (14, 14))
+    sight = even_sight(SQUARE, (14, 14))
     pair = Pair(*views, homography=homography)
     for rules in ALL[:2]:
         for row in recalls([pair], "homography", maps, sight, TINY, rules).values():
@@ -113,12 +114,38 @@ def test_homographies_of_a_planted_picture(name, planted, transform, centres):
     shown = mapped(centres, np.linalg.inv(homography))
     maps = [planted(centres, 40), planted(shown, 40)]
     views = [View(i, 320, 240, None, 4) for i in range(2)]
-    sight, protocol = Sight(transform, (28, 28)), protocol_of("homography", None)
+    sight, protocol = even_sight(transform, (28, 28)), protocol_of("homography", None)
     found = recalls([Pair(*views, homography=homography)], "homography", maps, sight, protocol)
     assert found["px", 5, None]["recall"] > 0.97
     assert found["px", 25, None]["recall"] > 0.99
     wrong = Pair(*views, homography=np.linalg.inv(homography))
     assert recalls([wrong], "homography", maps, sight, protocol)["px", 5, None]["recall"] < 0.3
+
+
+@pytest.mark.parametrize("name", ["half turn", "mirrored", "perspective"])
+@pytest.mark.parametrize("first", [0, 3, 7])
+def test_cells_that_padding_moved_are_found_where_they_are(name, first, planted):
+    """As ResNet's, CLIP's and TensorFlow's at stride 8; turned around, an error counts twice.
+
+    Beyond the outermost centres points have their cell's feature, up to 4 pixels away.
+    """
+    about = {
+        "half turn": np.diag([-1.0, -1, 1]),
+        "mirrored": np.diag([-1.0, 1, 1]),
+        "perspective": np.array([[1, 0.1, 9], [0, 1.1, -5], [1e-3, -8e-4, 1]]),
+    }[name]
+    middle = np.array([[1, 0, 111.5], [0, 1, 111.5], [0, 0, 1]])
+    homography = middle @ about @ np.linalg.inv(middle)
+    along = first + 8 * np.arange(28.0)
+    centres = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
+    maps = [planted(centres, 40), planted(mapped(centres, np.linalg.inv(homography)), 40)]
+    views = [View(i, 224, 224, None, 4) for i in range(2)]
+    sight = Sight(SQUARE, (28, 28), Cells((8, 8), (first, first)))
+    protocol = protocol_of("homography", None, thresholds=[5, 25])
+    pair = Pair(*views, homography=homography)
+    found = recalls([pair], "homography", maps, sight, protocol)
+    assert found["px", 5, None]["recall"] > 0.97
+    assert found["px", 25, None]["recall"] > 0.99
 
 
 CAMERA = np.array([[300, 0, 159.5], [0, 300, 119.5], [0, 0, 1.0]])
@@ -158,7 +185,7 @@ def test_a_plane_that_two_cameras_see(planted, transform, centres):
     views = [seen_from(pose, row, hidden=5) for row, pose in enumerate(poses)]
     pairs = [Pair(views[0], views[k], pose=poses[k]) for k in (1, 2)]
     pairs.append(Pair(views[2], views[0], pose=np.linalg.inv(poses[2])))
-    sight, protocol = Sight(transform, (28, 28)), protocol_of("depth", None)
+    sight, protocol = even_sight(transform, (28, 28)), protocol_of("depth", None)
     found = recalls(pairs, "depth", maps, sight, protocol)
     for unit, threshold in (("m", 0.02), ("m", 0.05), ("px", 5), ("px", 25)):
         assert found[unit, threshold, None]["recall"] > 0.95
@@ -180,7 +207,7 @@ def test_pixels_of_navi_and_scannet_are_of_their_own_scales(planted, transform, 
     view = View(0, 320, 240, grid, 4, CAMERA)
     pose = np.eye(4)
     pose[0, 3] = 20 / 300
-    pair, sight = Pair(view, view, pose=pose), Sight(transform, (28, 28))
+    pair, sight = Pair(view, view, pose=pose), even_sight(transform, (28, 28))
     for preset, error in (("scannet-pairs", 5), ("navi", 64), (None, 20)):
         limits = (error - 1e-3, error + 1e-3)
         protocol = protocol_of("depth", preset, unit="px", thresholds=limits)
@@ -194,7 +221,7 @@ def test_chance_is_what_shuffling_gives(photograph):
     maps = [cut_into_patches(photograph[y : y + 224, :224]) for y in (0, 40)]
     views = [View(i, 224, 224, None, 4) for i in range(2)]
     homography = np.array([[1, 0, 0], [0, 1, -40.0], [0, 0, 1]])
-    pair, sight = Pair(*views, homography=homography), Sight(SQUARE, (14, 14))
+    pair, sight = Pair(*views, homography=homography), even_sight(SQUARE, (14, 14))
     (row,) = recalls([pair], "homography", maps, sight, Protocol((Limit("px", 25.0),))).values()
     from embedstore.correspondence.geometry import plane_scene
     from embedstore.correspondence.matching import match

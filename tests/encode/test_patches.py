@@ -21,12 +21,13 @@ from embedstore.datasets.sources import open_source
 from embedstore.encode import patches as encode_patches
 from embedstore.encode.encoder import Report, encode
 from embedstore.encode.images import ImagePass, PatchPass
-from embedstore.encode.patches import fitting_rows, selectors
+from embedstore.encode.patches import chosen_layers, fitting_rows, selectors
 from embedstore.encode.registration import Dataset
 from embedstore.encode.request import Options, Request
 from embedstore.errors import DamagedError, ModelError, NonFiniteError, StoreError, UnknownNameError
 from embedstore.kernels.normalise import normalise
 from embedstore.store.maintenance import Selection, copy, remove, summary
+from embedstore.store.patches import find_layer
 from embedstore.store.repair import repair
 from embedstore.store.verify import verify
 
@@ -75,6 +76,10 @@ def test_patches_are_those_of_the_model_on_prepared_pixels(tmp_path, pictures, e
     assert store.patch_layers("toy", "pets") == [0, 1]
     failed = set(store.failures("toy", "pets")["row"])
     assert len(failed) == 2
+    for layer, cells in ((0, ([5, 5], [2, 2])), (1, ([10, 10], [4.5, 4.5]))):  # of 30 pixels of 32
+        facts = find_layer(store.files, "toy", "pets", layer)[1].facts
+        assert facts["transform"] == model.transform.record()
+        assert (facts["cells"]["stride"], facts["cells"]["first"]) == cells
     for layer, shape in ((0, (6, 6, 4)), (1, (3, 3, 6))):
         stored = store.patches("toy", "pets", layer)
         assert (stored.shape, stored.dtype) == ((46, *shape), np.float16)
@@ -233,6 +238,15 @@ def test_layers_that_are_not_there_are_refused_before_pictures_are_read(
     with pytest.raises(ModelError, match=said):
         run(tmp_path / "store", pictures, layer, model=model)
     assert Store.open(tmp_path / "store").datasets == []
+
+
+def test_a_model_that_does_not_say_where_cells_lie_is_refused(monkeypatch, environment):
+    import toy_models
+
+    model = toy_models.layered()
+    monkeypatch.setattr(type(model), "patch_cells", ())  # as of a class that gives shapes alone
+    with pytest.raises(ModelError, match="2 layers and says .* cells of 0 lie; give its patch_ce"):
+        chosen_layers(model, ["last"])
 
 
 def test_what_is_no_layer_is_refused():

@@ -103,6 +103,8 @@ def test_a_hyphen_is_a_space_in_names_and_texts():
     for text, name in (("sea lion", 0), ("a Sea-Lion.", 0), ("lion", 1), ("t-shirt", 2)):
         assert asked.place(text) == asked.names.index(names[name]), text
     assert asked.place("sea lion or lion") is None
+    dashed = asker("two-options", ("-", "dog")).ask("any", 0, 1)[0]
+    assert (dashed.place("it is, as seen, a dog"), dashed.place("-")) == (1, 0)
     # names that no text could tell apart never compete
     alike = asker("n-way-2", ("sea-lion", "Sea lion", "crane"))
     assert alike.alike(0) == [0, 1]

@@ -171,6 +171,27 @@ def test_patches_are_what_the_towers_blocks_put_out(models, pictures, family):
         torch.testing.assert_close(found.reshape(4, 16, 32), expected)
 
 
+@pytest.mark.parametrize("size", [28, 30])
+@pytest.mark.parametrize("family", ["llava", "llava_onevision"])
+def test_cells_are_the_pixels_of_a_patch(tmp_path, family, size):
+    """Of 30 pixels the last two are in no patch of 7."""
+    model = load_answering(
+        f"llava:{save_random_llava(tmp_path, family, vision={'image_size': size})}"
+    )
+    convolution = next(m for m in model.module.modules() if isinstance(m, torch.nn.Conv2d))
+    pixels = torch.zeros(1, 3, size, size, requires_grad=True)
+    patches = convolution.float()(pixels)
+    assert model.transform.size == (size, size)
+    assert patches.shape[2:] == model.patch_shapes[-1][:2] == (4, 4)
+    (cells,) = set(model.patch_cells)
+    for i, j in ((0, 3), (3, 1)):
+        (gradient,) = torch.autograd.grad(patches[0, :, i, j].sum(), pixels, retain_graph=True)
+        rows, columns = torch.nonzero(gradient[0].abs().sum(dim=0), as_tuple=True)
+        middle = [(float(n.min()) + float(n.max())) / 2 for n in (rows, columns)]
+        along = zip(cells.first, cells.stride, (i, j), strict=True)
+        assert middle == [first + n * stride for first, stride, n in along]
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_greedy_texts_are_those_that_the_library_generates(directories, models, pictures, family):
     model, processor = (
@@ -314,15 +335,17 @@ def test_other_language_models_and_kinds_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("family", "limits"),
+    "limits",
     [
-        ("llava_next", {"sliding_window": 64}),
-        ("llava", {"max_position_embeddings": 64}),
-        ("llava_next", {"max_position_embeddings": 64, "sliding_window": 80}),
+        {"sliding_window": 64},
+        {"max_position_embeddings": 64},
+        {"max_position_embeddings": 80, "sliding_window": 64},
+        {"max_position_embeddings": 64, "sliding_window": 80},
     ],
 )
-def test_more_tokens_than_the_language_model_sees_are_refused(tmp_path, pictures, family, limits):
-    model = load_answering(f"llava:{save_random_llava(tmp_path / 'm', family, language=limits)}")
+def test_more_tokens_than_the_language_model_sees_are_refused(tmp_path, pictures, limits):
+    target = save_random_llava(tmp_path / "short", "llava_next", language=limits)
+    model = load_answering(f"llava:{target}")
     model.to(torch.device("cpu"), torch.float32)
     with pytest.raises(ModelError, match="sees 64 at most; choose a protocol with fewer"):
         model.answer([model.prepare(pictures[0])], [asked(0)])
