@@ -215,7 +215,7 @@ def _request(
     from embedstore.datasets.corrupted.kinds import corruptions
     from embedstore.datasets.corrupted.source import with_corruptions
     from embedstore.datasets.sources import open_source
-    from embedstore.encode.questions import Questions
+    from embedstore.encode.answers.questions import Questions
     from embedstore.encode.request import Options, Request
     from embedstore.models import default_name
     from embedstore.prompts import class_list, prompt_set

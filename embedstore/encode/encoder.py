@@ -12,7 +12,7 @@ from pathlib import Path
 
 from embedstore import schema
 from embedstore.encode.already import OWN, is_encoded, prompted
-from embedstore.encode.answerer import Answerer, check_classes
+from embedstore.encode.answers.answerer import Answerer, check_classes
 from embedstore.encode.device import Forward
 from embedstore.encode.images import ImagePass, PatchPass, Pictures
 from embedstore.encode.loading import Loaded, load_model

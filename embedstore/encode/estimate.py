@@ -15,8 +15,8 @@ import polars as pl
 
 from embedstore.datasets.sources import Listing, Source
 from embedstore.encode.already import OWN
+from embedstore.encode.answers.estimate import estimate_answers
 from embedstore.encode.device import Forward, resolve_device, resolve_precision
-from embedstore.encode.estimate_answers import estimate_answers
 from embedstore.encode.patches import chosen_layers, row_bytes
 from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress

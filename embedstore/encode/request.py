@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from embedstore.accelerate import n_threads
 from embedstore.datasets.sources import Source
+from embedstore.encode.answers.questions import Questions
 from embedstore.encode.device import PRECISIONS
 from embedstore.encode.patches import selectors
-from embedstore.encode.questions import Questions
 from embedstore.errors import EmbedStoreError, InvalidNameError, UnknownNameError
 from embedstore.models import ANSWERING, LOADERS, parse
 from embedstore.prompts import ClassList, Prompts

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from embedstore.encode.questions import Asker, find_protocol
+from embedstore.encode.answers.questions import Asker, find_protocol
 from embedstore.models import load_answering
 from embedstore.testing.llava import save_random_llava
 

@@ -22,10 +22,10 @@ from embedstore import Store, schema
 from embedstore.analysis import run as analyse
 from embedstore.datasets.pictures import decode
 from embedstore.datasets.sources import open_source
-from embedstore.encode.answers import AnswerPass
+from embedstore.encode.answers.answer_pass import AnswerPass
+from embedstore.encode.answers.questions import Asker, Questions, find_protocol
 from embedstore.encode.encoder import Report, encode
 from embedstore.encode.progress import Progress
-from embedstore.encode.questions import Asker, Questions, find_protocol
 from embedstore.encode.request import Options, Request
 from embedstore.errors import EmbedStoreError, IdentityError, NonFiniteError, UnknownNameError
 from embedstore.heads.stored import load_head
@@ -332,7 +332,8 @@ def test_patches_come_from_the_same_look_or_later_without_a_question(
 
 
 def test_letters_and_distractors_and_greedy_texts(store, pictures, llava, monkeypatch):
-    monkeypatch.setattr("embedstore.encode.questions.GREEDY_TOKENS", 4)  # of the same nonsense
+    nonsense = "embedstore.encode.answers.questions.GREEDY_TOKENS"  # a few words of it are enough
+    monkeypatch.setattr(nonsense, 4)
     ask(store, pictures, llava, "letters-4")
     letters = table(store, "letters-4")
     assert letters.height == 22

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from embedstore.encode.questions import Asked, Asker, Questions, find_protocol
+from embedstore.encode.answers.questions import Asked, Asker, Questions, find_protocol
 from embedstore.errors import DatasetError, EmbedStoreError, UnknownNameError
 
 NAMES = ("dog", "hot dog", "tabby cat", "fire truck", "ice cream")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from embedstore import Store, analysis
 from embedstore.datasets.sources import open_source
+from embedstore.encode.answers.questions import Questions
 from embedstore.encode.encoder import encode
-from embedstore.encode.questions import Questions
 from embedstore.encode.request import Options, Request
 from embedstore.models.llava_adapter import LlavaModel
 from embedstore.testing.llava import save_random_llava

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from embedstore.datasets.sources import Listing
-from embedstore.encode.answer_checks import check_answers
-from embedstore.encode.answer_outcomes import own_judgements, save_answer_outcomes, save_run
-from embedstore.encode.answers import AnswerPass, AskBlock
-from embedstore.encode.asking import Asking, asking_about
+from embedstore.encode.answers.answer_pass import AnswerPass, AskBlock
+from embedstore.encode.answers.asking import Asking, asking_about
+from embedstore.encode.answers.checks import check_answers
+from embedstore.encode.answers.outcomes import own_judgements, save_answer_outcomes, save_run
+from embedstore.encode.answers.questions import Asker, Questions
 from embedstore.encode.images import Pictures
 from embedstore.encode.loading import LoadedAnswering, load_answering, weights_files
 from embedstore.encode.patches import (
@@ -21,7 +22,6 @@ from embedstore.encode.patches import (
     together,
 )
 from embedstore.encode.progress import Progress
-from embedstore.encode.questions import Asker, Questions
 from embedstore.encode.registration import Dataset
 from embedstore.encode.report import Encoded, Report
 from embedstore.encode.request import Options, Request, block_rows, n_workers
@@ -45,7 +45,7 @@ def check_classes(request: Request, listings: Sequence[Listing]) -> None:
     Raises
     ------
     DatasetError
-        As :class:`~embedstore.encode.questions.Asker`.
+        As :class:`~embedstore.encode.answers.questions.Asker`.
     """
     assert request.questions is not None, "a request for a language model has questions"
     for (name, _), listing in zip(request.data, listings, strict=True):

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from embedstore.encode.answers import AskBlock
-from embedstore.encode.questions import Asked, Asker, Questions
-from embedstore.encode.references import Reference, labels_of
+from embedstore.encode.answers.answer_pass import AskBlock
+from embedstore.encode.answers.questions import Asked, Asker, Questions
+from embedstore.encode.answers.references import Reference, labels_of
 from embedstore.encode.registration import Dataset
 from embedstore.store import Store
 from embedstore.store.records import digest_of_record

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from embedstore.encode.answers import ANSWERS, AnswerPass, answer_row, answer_table
+from embedstore.encode.answers.answer_pass import ANSWERS, AnswerPass, answer_row, answer_table
 from embedstore.errors import IdentityError
 from embedstore.store.runs import BlockRun, Failure
 from embedstore.store.tables import from_parquet

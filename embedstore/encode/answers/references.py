@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from embedstore.encode.questions import Asker
+from embedstore.encode.answers.questions import Asker
 from embedstore.errors import DatasetError, IdentityError, ModelError
 from embedstore.heads.head import Head
 from embedstore.heads.stored import head_digest, load_head

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from embedstore.datasets.pictures import decode
 from embedstore.datasets.sources import Listing, Source
-from embedstore.encode.answerer import BATCH_ROWS
+from embedstore.encode.answers.answerer import BATCH_ROWS
+from embedstore.encode.answers.questions import Asker, Questions
 from embedstore.encode.device import resolve_device, resolve_precision
 from embedstore.encode.patches import chosen_layers, row_bytes
 from embedstore.encode.progress import Progress
-from embedstore.encode.questions import Asker, Questions
 from embedstore.encode.request import Request, limited_name, n_workers
 from embedstore.errors import DatasetError, PictureError
 from embedstore.store import Store, layout

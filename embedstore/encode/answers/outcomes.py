@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from embedstore.encode.answers import ANSWERS
-from embedstore.encode.questions import Questions
+from embedstore.encode.answers.answer_pass import ANSWERS
+from embedstore.encode.answers.questions import Questions
 from embedstore.errors import DamagedError
 from embedstore.heads.outcomes import save_outcomes
 from embedstore.importers.outcomes import Said, followed, said_outcomes

@@ -21,10 +21,10 @@ import polars as pl
 
 from embedstore import schema
 from embedstore.datasets.pictures import decode
+from embedstore.encode.answers.questions import Asked, Questions
 from embedstore.encode.images import Batch, Pictures
 from embedstore.encode.patches import PatchRun
 from embedstore.encode.progress import Progress
-from embedstore.encode.questions import Asked, Questions
 from embedstore.encode.writer import Writer
 from embedstore.errors import NonFiniteError, PictureError
 from embedstore.models.answering import Answered, AnsweringModel, Likelihoods
