@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO_STORE ?= demo-store
+# Processes that share the tests, each with one thread of linear algebra.
+WORKERS ?= 2
+SHARED := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test test-all check bench clean
 
@@ -9,10 +12,10 @@ demo: .venv/demo.stamp
 	$(BIN)/embedstore demo $(DEMO_STORE)
 
 test: .venv/dev.stamp
-	$(BIN)/pytest -q -m "not slow and not gpu"
+	$(SHARED) -m "not slow and not gpu"
 
 test-all: .venv/dev.stamp
-	$(BIN)/pytest -q
+	$(SHARED)
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
