@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from filelock import FileLock
 
 from embedstore import Store, schema
 from embedstore.heads.outcomes import save_outcomes
@@ -55,11 +56,15 @@ def real_store(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> S
     from embedstore.encode.request import Request
     from embedstore.prompts import imagenet, prompt_set
 
-    folder = tmp_path_factory.mktemp("real")
-    store = Store.open(folder / "store", create=True)
-    specs = [("lite0", lite0_spec()), ("image-text", f"open_clip:{assemble(folder / 'model')}")]
-    data = [(name, open_source(source.format(shared_data))) for name, source in REAL.items()]
-    encode(store, Request(specs, data, [prompt_set("photo")], classes=imagenet()))
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # made once for all processes that share the tests
+        folder = folder.parent
+    with FileLock(folder / "real.lock"):
+        store = Store.open(folder / "real-store", create=True)
+        model = assemble(folder / "real-model")
+        specs = [("lite0", lite0_spec()), ("image-text", f"open_clip:{model}")]
+        data = [(name, open_source(source.format(shared_data))) for name, source in REAL.items()]
+        encode(store, Request(specs, data, [prompt_set("photo")], classes=imagenet()))
     return store
 
 
