@@ -75,9 +75,10 @@ def correspondence(
     pairs
         Glob over sets of pairs.
     layer
-        A number from 0, or from the end (-2), or `last`.
+        A number from 0, or from the end (-2), or `last`; models without it are passed over.
     unit
-        `m` or `px`, of keypoints `box` or `image`; without it what is usual for the set.
+        `m` or `px`, of keypoints `box` or `image`; without it what is usual for the set, `image`
+        where pairs lack boxes.
     thresholds
         Of the unit, parted by commas; without it those usual for the set.
     sampling
@@ -127,7 +128,7 @@ def correspondence(
             f"{', '.join(sorted({s.truth for s in sets}))}; choose another --unit, or leave it out"
         )
     rows: list[dict[str, Any]] = []
-    for subject, model in _runs(store, models, measured):
+    for subject, model in _runs(store, models, measured, layer):
         rows += _rows(store, model, subject, layer, rules, seed)
     frame = pl.DataFrame(rows, schema=dict(CORRESPONDENCE))
     return frame.with_columns(pl.selectors.float().fill_nan(None))
@@ -147,13 +148,42 @@ def _sets(store: Store, datasets: str, pairs: str) -> list[PairSet]:
 def _protocol(
     pairs: PairSet, unit: Unit | None, thresholds: list[float] | None, sampling: Sampling | None
 ) -> Protocol | None:
-    """Return what is measured of a set of pairs; None if it does not know the unit."""
-    preset = pairs.facts.get("preset")
-    return protocol_of(pairs.truth, preset, unit=unit, thresholds=thresholds, sampling=sampling)
+    """Return what is measured of a set of pairs; None if it does not know the unit.
+
+    Raises
+    ------
+    EmbedStoreError
+        If it is to be measured by boxes that it lacks.
+    """
+    has_boxes = pairs.truth != "keypoints" or not (bare := _without_box(pairs))
+    if unit == "box" and not has_boxes:
+        raise EmbedStoreError(
+            f"pairs {pairs.name!r} of data set {pairs.dataset!r} have no box to measure by "
+            f"({bare:,} of {pairs.n_pairs:,}); give --unit image, choose other --pairs, or import "
+            "them again with box_second"
+        )
+    return protocol_of(
+        pairs.truth,
+        pairs.facts.get("preset"),
+        unit=unit,
+        thresholds=thresholds,
+        sampling=sampling,
+        has_boxes=has_boxes,
+    )
 
 
-def _runs(store: Store, models: str, measured: Sequence[Measured]) -> list[tuple[Measured, str]]:
-    """Return each set with the models that match and have its patches, or with the one named."""
+def _without_box(pairs: PairSet) -> int:
+    """Return how many pairs have no box."""
+    return sum(pair.box is None for block in pairs.blocks() for pair in block)
+
+
+def _runs(
+    store: Store, models: str, measured: Sequence[Measured], layer: str
+) -> list[tuple[Measured, str]]:
+    """Return each set with the models that match and have its patches, or with the one named.
+
+    Those that lack the layer are passed over where another has it.
+    """
     if not set(models) & set("*?["):
         return [(subject, models) for subject in measured]
     matching = [model for model in store.models if fnmatchcase(model, models)]
@@ -168,7 +198,23 @@ def _runs(store: Store, models: str, measured: Sequence[Measured]) -> list[tuple
             f"no model here has patches over data set {measured[0].pairs.dataset!r}; encode them "
             "with: embedstore encode ... --patches last"
         )
-    return found
+    having = [
+        (subject, model)
+        for subject, model in found
+        if _has_layer(store, model, subject.pairs.dataset, layer)
+    ]
+    return having or found
+
+
+def _has_layer(store: Store, model: str, dataset: str, layer: str) -> bool:
+    """Return whether a model has the layer over a data set, finished or not."""
+    try:
+        find_layer(store.files, model, dataset, layer)
+    except UnknownNameError:
+        return False
+    except StoreError:  # it is begun: refused where it is read, with what to do
+        return True
+    return True
 
 
 def _rows(

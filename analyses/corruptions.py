@@ -83,8 +83,8 @@ def corruptions(
     Raises
     ------
     EmbedStoreError
-        If not exactly one of store and table is given, nothing in it is of corrupted pictures, or
-        data sets hold different ones.
+        If not exactly one of store and table is given, or with a table what chooses data sets or
+        pictures; nothing in it is of corrupted pictures, or data sets hold different ones.
 
     Examples
     --------
@@ -95,6 +95,7 @@ def corruptions(
         raise UnknownNameError("level of corruptions", by, get_args(Level))
     selection = Selection(benchmark, models, datasets, heads, space)
     if table is not None and store is None:
+        _refuse_of_stores(datasets, clean, rows)
         parts = in_table(table, selection, normaliser)
     elif store is not None and table is None:
         parts = in_store(store, selection, normaliser, clean, rows)
@@ -103,13 +104,27 @@ def corruptions(
     tables = [pl.DataFrame(schema=dict(CORRUPTIONS))]
     for part in parts:
         tables += _figures(part, by, partial=partial, extra=extra)
-    convention = "sums over severities, then means over corruptions"
+    convention = (
+        "sums over severities, then means over corruptions; corruption errors: fractions; means: "
+        "per cent"
+    )
     convention += f"; pictures: {rows}" if store is not None else ""
     return (
         pl.concat(tables)
         .with_columns(convention=pl.lit(convention))
         .sort("benchmark", "model", "head", "space", maintain_order=True)
     )
+
+
+def _refuse_of_stores(datasets: str, clean: str, rows: Rows) -> None:
+    """Refuse what a table knows nothing of: data sets and their pictures."""
+    given = {"--datasets": datasets != "*", "--clean": clean != AUTO, "--rows": rows != "same"}
+    idle = [option for option, changed in given.items() if changed]
+    if idle:
+        raise EmbedStoreError(
+            f"a table names no data sets, so that {' and '.join(idle)} would do nothing with "
+            "--table; leave it out"
+        )
 
 
 def _figures(part: Measurement, by: Level, *, partial: bool, extra: bool) -> Iterator[pl.DataFrame]:

@@ -1,7 +1,8 @@
 """A language model beside the image encoder that it sees through, on the very same samples.
 
 Conventions. Every answer is decided by the score of its options (`per-token`: log-likelihood over
-the count of an option's tokens; `sum`: without that) or, where it has none, by the text as parsed.
+the count of an option's tokens; `sum`: without that) or, where it has none, by the text as parsed;
+by default by the text too where it was decoded greedily, as outcomes are.
 `model_accuracy` is the mean over orders. One decision over both orders stands beside the encoder's
 in the two-by-two table, McNemar's exact test and `difference`, whose bounds are Newcombe's method
 10 for paired proportions (1998): the class of the highest mean score, ties to the lower class; of
@@ -32,7 +33,7 @@ import polars as pl
 
 from embedstore.analysis import analysis
 from embedstore.errors import DamagedError, EmbedStoreError, UnknownNameError
-from embedstore.interaction.deciding import Score
+from embedstore.interaction.deciding import Choice
 from embedstore.interaction.encoders import Asked, all_asked, encoder_runs, pixels_of
 from embedstore.interaction.hardness import QUANTILE, SIDES, on_classes
 from embedstore.interaction.judging import Answered, answered, judged
@@ -70,7 +71,7 @@ def interaction(
     encoder: str | None = None,
     protocol: str | None = None,
     by: By = "all",
-    score: Score = "per-token",
+    score: Choice = "auto",
     where: str | None = None,
 ) -> pl.DataFrame:
     """Language models beside their image encoders on the same samples and options, with bounds.
@@ -90,7 +91,8 @@ def interaction(
         A row over all samples, one a `class`, or by `hardness`: the quarter of the classes hardest
         and the one easiest for the encoder.
     score
-        What decides of an answer; the parsed text also where no such scores are stored.
+        What decides of an answer; the parsed text also where no such scores are stored. ``auto``:
+        the text of protocols that end in ``-greedy``, per-token scores of others.
     where
         SQL condition on the columns of the samples, such as ``shape <> texture``.
 
@@ -112,7 +114,7 @@ def interaction(
     embedstore analyze interaction clip.store --by hardness --encoder clip@openai-80--imagenet
     embedstore analyze interaction clip.store --datasets cue-conflict --where 'shape <> texture'
     """
-    for name, given, choices in (("by", by, By), ("score", score, Score)):
+    for name, given, choices in (("by", by, By), ("score", score, Choice)):
         if given not in get_args(choices):
             raise UnknownNameError(name, given, get_args(choices))
     tables, refused = [], []
@@ -143,7 +145,7 @@ def interaction(
 
 
 def _compared(
-    store: Store, asked: Asked, encoder: str | None, by: By, score: Score, where: str | None
+    store: Store, asked: Asked, encoder: str | None, by: By, score: Choice, where: str | None
 ) -> list[pl.DataFrame]:
     """Return a table a head of the encoder."""
     said = answered(store, asked, score, where)

@@ -19,7 +19,7 @@ class _BarePatches(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Give `--patches` its value; click itself would take `-2` for an option."""
         given: list[str] = []
-        for word, following in zip(args, [*args[1:], ""], strict=True):
+        for word, following in zip(args, [*args, ""][1:], strict=True):
             given.append(word)
             if word == "--patches" and not _LAYERS.fullmatch(following):
                 given.append("last")
@@ -176,23 +176,52 @@ def encode(store: str, format_: str, **arguments: Any) -> None:
 
     with progress() as reporter:
         report = run(store, request, reporter)
+    _say(store, request, report)
+    if strict and report.n_failures:
+        raise SystemExit(3)
+
+
+def _say(store: str, request: Any, report: Any) -> None:
+    """Print what was done of each run, and what comes next."""
+    from embedstore.encode.report import commonest_failure
+
     for model, dataset in report.already:
         click.echo(f"{model} on {dataset}: already there, nothing to do", err=True)
     for done in report.encoded:
         failed = f", {done.n_failures} could not be used" if done.n_failures else ""
         click.echo(f"{done.model} on {done.dataset}: {done.n_rows} pictures{failed}", err=True)
+        if done.n_failures:
+            click.echo(commonest_failure(store, done, request.questions), err=True)
     if report.encoded:
-        click.echo(f"next: embedstore analyze accuracy {store}", err=True)
-    if strict and report.n_failures:
-        raise SystemExit(3)
+        click.echo(f"next: {_next(store, request)}", err=True)
+
+
+def _next(store: str, request: Any) -> str:
+    """Return the command that reads what was asked for."""
+    from embedstore.datasets.corrupted.source import CorruptSource
+    from embedstore.datasets.presets.source import PresetSource
+
+    if request.questions is not None:
+        return f"embedstore analyze interaction {store}"
+    if request.options.patches:
+        return f"embedstore import pairs {store} FILE, embedstore analyze correspondence {store}"
+    corrupted = any(
+        isinstance(source, CorruptSource)
+        or (isinstance(source, PresetSource) and source.preset.corruptions)
+        for _, source in request.data
+    )
+    return f"embedstore analyze {'corruptions' if corrupted else 'accuracy'} {store}"
 
 
 def _named_sources(text: str) -> list[tuple[str, str]]:
     """Split NAME=SOURCE; a preset has a name of its own, or stands for several data sets."""
-    from embedstore.datasets.presets.source import named_sources
+    from embedstore.datasets.presets.source import left_out, named_sources
 
     name, source = pair(text, "")
     found = [(name, source)] if name else named_sources(source)
+    notice = None if name else left_out(source)
+    if notice:
+        click.echo(notice, err=True)
     if not found:
         raise click.BadParameter(f"{text!r} must be NAME=SOURCE")
     return found

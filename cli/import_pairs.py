@@ -51,8 +51,10 @@ def pairs(store: str, file: str, data: str, name: str | None, stride: int | None
         intrinsics_first intrinsics_second [depth_scale]
       keypoints_first keypoints_second [box_second] [class_name]    lists of [x, y]
 
-    Lists are JSON. Files count from the table's folder: .npy, .npz, PFM, or PNG of one channel in
-    units of the scale. Pictures that are not at hand need width_first, height_first and so on.
+    Lists are JSON. Points and boxes (left, top, right, bottom) are in pixels, inside the picture;
+    null is a keypoint that is absent. Files count from the table's folder: .npy, .npz, PFM, or PNG
+    of one channel in units of the scale. Pictures that are not at hand need width_first,
+    height_first and so on.
 
     FILE may also be navi:PATH, scannet-pairs:PATH or spair-71k:PATH, a copy of these data sets.
     Pairs without overlap or known depth are left out and counted.
@@ -70,8 +72,14 @@ def pairs(store: str, file: str, data: str, name: str | None, stride: int | None
 
     opened, given = Store.open(store), open_pairs(file, stride)
     with progress() as shown:
-        shown.begin(f"{data}: read twice", 2 * len(given), unit="pairs")
-        report = import_pairs(opened, given, data, name=name, advance=shown.advance)
+
+        def begin(stage: str) -> None:
+            if stage == "writing":
+                shown.end()
+            shown.begin(f"{data}: {stage}", n, unit="pair" if n == 1 else "pairs")
+
+        n = len(given)
+        report = import_pairs(opened, given, data, name=name, begin=begin, advance=shown.advance)
         shown.end()
     say(report, f"embedstore analyze correspondence {store} --datasets {data}")
 

@@ -17,6 +17,11 @@ from cli.arguments import complete_in_store, store_argument
     shell_complete=complete_in_store("datasets/*/pairs"),
     help="Only this set of the data set's pairs.",
 )
+@click.option(
+    "--protocol",
+    shell_complete=complete_in_store("models/*/answers/*"),
+    help="Only the model's answers by this protocol, and their outcomes.",
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def rm(
@@ -24,12 +29,14 @@ def rm(
     model: str | None,
     data: str | None,
     pairs: str | None,
+    protocol: str | None,
     dry_run: bool,
     yes: bool,
 ) -> None:
     """Remove a model, a data set, or one model's run over a data set.
 
-    With --pairs, one set of a data set's pairs alone.
+    With --pairs, one set of a data set's pairs alone; with --protocol, a language model's answers
+    by one protocol.
 
     \b
     Examples:
@@ -37,13 +44,14 @@ def rm(
       embedstore rm clip.store --model vit-b-32 --data imagenet-a
       embedstore rm clip.store --data imagenet-a --yes
       embedstore rm clip.store --data navi --pairs wild
+      embedstore rm clip.store --model llava --data pets --protocol two-options
     """
     from embedstore.store import Store
     from embedstore.store.maintenance import Selection, removable, remove
 
     if model is None and data is None:
         raise click.UsageError("name what to remove: --model NAME, --data NAME, or both")
-    opened, selection = Store.open(store), Selection(model, data, pairs)
+    opened, selection = Store.open(store), Selection(model, data, pairs, protocol)
     for folder in removable(opened, selection):
         click.echo(folder)
     if dry_run:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "--repair",
     "mend",
     is_flag=True,
-    help="Sweep leftovers, and withdraw what is damaged so that encoding again refills it.",
+    help="Sweep leftovers, and withdraw what is damaged: encoding or importing again refills it.",
 )
 @format_option
 def verify(store: str, mend: bool, format_: str) -> None:
@@ -73,11 +73,40 @@ def _mend(store: str, files: LocalFiles, problems: list[Problem]) -> None:
         click.echo(f"withdrawn: {folder}", err=True)
     hopeless = [p.file for p in problems if p.file.endswith(f"/{PLAN}")]
     if hopeless:
-        _, model, _, name, *_ = hopeless[0].split("/")
-        data = "" if "/texts/" in hopeless[0] else f" --data {name}"
+        again = _again(files, hopeless[0])
         raise StoreError(
             f"{hopeless[0]} is beyond mending; remove its run with: embedstore rm {store} "
-            f"--model {model}{data}, then encode again"
+            f"{_removed(hopeless[0])}, then {again.removeprefix('embedstore ')} again"
         )
-    refill = "run the same embedstore encode again to refill what is missing"
+    commands = " and ".join(sorted({_again(files, folder) for folder in withdrawn}))
+    refill = f"run the same {commands} again to refill what is missing"
     click.echo(f"mended; {refill}" if withdrawn else "mended", err=True)
+
+
+def _removed(file: str) -> str:
+    """Return the options of `embedstore rm` that remove what a file is of."""
+    match file.split("/"):
+        case ["datasets", data, "pairs", name, *_]:
+            return f"--data {data} --pairs {name}"
+        case [_, model, "texts", *_]:
+            return f"--model {model}"
+        case [_, model, _, data, *_]:
+            return f"--model {model} --data {data}"
+    return ""
+
+
+def _again(files: LocalFiles, file: str) -> str:
+    """Return the command that made a file or folder, of a repaired store."""
+    from embedstore.importers.models import IDENTITY
+    from embedstore.store import layout
+    from embedstore.store.records import read_record
+
+    match file.split("/"):
+        case ["datasets", _, "pairs", *_]:
+            return "embedstore import pairs"
+        case ["datasets", _, "annotations", *_]:
+            return "embedstore import"
+        case ["models", model, kind, *_] if files.exists(key := layout.model_record(model)):
+            if read_record(files.read(key), key)["identity"] == IDENTITY:
+                return "embedstore import answers" if kind == "answers" else "embedstore import"
+    return "embedstore encode"

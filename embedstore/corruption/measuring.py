@@ -123,7 +123,7 @@ def in_store(
             measured,
             as_read=any(folder.as_read for folder in own),
         )
-        no_clean = _no_clean(accuracies, dataset)
+        no_clean = _no_clean(accuracies, runs, dataset)
         yield Measurement(benchmark, accuracies, cells, divisors, no_clean, note)
 
 
@@ -184,7 +184,7 @@ def _spaces(
     return {space: chosen_among(store, several) for space, several in shared.items()}
 
 
-def _no_clean(accuracies: pl.DataFrame, dataset: str | None) -> pl.Expr:
+def _no_clean(accuracies: pl.DataFrame, runs: Sequence[OutcomeRun], dataset: str | None) -> pl.Expr:
     """Return what to note where clean accuracy is not there, by `model`, `head` and `space`."""
     remedy = ": encode them, or name their data set with --clean"
     if dataset is None:
@@ -199,8 +199,29 @@ def _no_clean(accuracies: pl.DataFrame, dataset: str | None) -> pl.Expr:
     }
     plain = pl.col("space").str.strip_suffix(SUFFIX)
     return pl.concat_str("model", "head", plain, separator="\0").replace_strict(
-        elsewhere, default=f"not run on {dataset!r}{remedy}", return_dtype=pl.String
+        elsewhere, default=_not_run(runs, dataset, remedy), return_dtype=pl.String
     )
+
+
+def _not_run(runs: Sequence[OutcomeRun], dataset: str, remedy: str) -> pl.Expr:
+    """Return what to note of a `model` and `head` not judged on `dataset` in this label space."""
+    spaces: defaultdict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        if run.dataset == dataset:
+            spaces[f"{run.model}\0{run.head}"].add(repr(run.space))
+    others = {
+        subject: f"run on {dataset!r} in label space {', '.join(sorted(there))} and not in this "
+        "one: choose one that both have with --space, or name another data set with --clean"
+        for subject, there in spaces.items()
+    }
+    return pl.concat_str("model", "head", separator="\0").replace_strict(
+        others, default=f"not run on {dataset!r}{remedy}", return_dtype=pl.String
+    )
+
+
+def _divisors(models: Collection[str]) -> list[str]:
+    """Return what may be named as a normaliser: AlexNet too, once."""
+    return [*models] if any(map(is_alexnet, models)) else [*models, ALEXNET]
 
 
 def _split(wanted: str, models: Collection[str]) -> tuple[str, str]:
@@ -220,7 +241,7 @@ def _measured(
     if model not in models:
         if is_alexnet(wanted):
             return None
-        raise UnknownNameError("normaliser", wanted, [*models, ALEXNET])
+        raise UnknownNameError("normaliser", wanted, _divisors(models))
     own = [run for run in there if run.model == model]
     if head and head not in {run.head for run in own}:
         raise UnknownNameError(f"head of model {model!r}", head, {run.head for run in own})
@@ -237,7 +258,7 @@ def _tabled(accuracies: pl.DataFrame, wanted: str | None, file: str) -> Measured
         if model not in models and not head:
             return None
     if model not in models:
-        raise UnknownNameError("normaliser", wanted or ALEXNET, [*models, ALEXNET])
+        raise UnknownNameError("normaliser", wanted or ALEXNET, _divisors(models))
     rows = accuracies.filter(model=model)
     heads = rows["head"].drop_nulls().unique().to_list()
     if head and head not in heads:

@@ -6,13 +6,16 @@ Dimensions: N samples, C classes, D embedding.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from embedstore.datasets.corrupted.source import CorruptSource
+from embedstore.datasets.presets.source import PresetSource
 from embedstore.datasets.sources import Listing, Source
 from embedstore.encode.already import OWN
 from embedstore.encode.answers.estimate import estimate_answers
@@ -79,38 +82,66 @@ def estimate(path: str, request: Request, progress: Progress) -> pl.DataFrame:
         forward = Forward(model, device, precision)
         model.to(device, forward.dtype, compile=request.options.compile)
         forward.layers = tuple(chosen_layers(model, request.options.patches))
-        for name, source, listing in listings:
-            progress.notice(f"measuring {model_name} on {name}")
-            rate = _images_per_second(forward, source, listing, request)
-            n_rows = min(len(listing.paths), request.options.limit or len(listing.paths))
-            known = store.text_sets(model_name) if store else []
-            n_texts, heads = _texts(model, name, listing, request, known)
-            text_rate = _texts_per_second(model) if n_texts else None
-            names = model_name, limited_name(name, n_rows, len(listing.paths))
-            done = _done(store, layout.images(*names))
-            left = max(n_rows - done, 0)
-            layers = {n: n_rows - _done(store, layout.patches(*names, n)) for n in forward.layers}
-            judged = _head_rows(store, names, heads, n_rows, request)
-            again = judged[OWN][1] if model.own_head and model.own_head.native else 0
-            # Patches and a native head's logits come from the same pass.
-            seconds = max(left, *layers.values(), again) / rate
-            seconds += n_texts / text_rate if text_rate else 0
-            rows.append(
-                {
-                    "model": model_name,
-                    "dataset": name,
-                    "n_images": n_rows,
-                    "n_done": done,
-                    "images_per_second": rate,
-                    "n_texts": n_texts,
-                    "texts_per_second": text_rate,
-                    "hours": seconds / 3600,
-                    "n_bytes": _n_bytes(left, n_texts, model.embedding_dim)
-                    + _head_bytes(heads, judged)
-                    + sum(row_bytes([model.patch_shapes[n]]) * layers[n] for n in layers),
-                }
-            )
+        known = set(store.text_sets(model_name)) if store else set()
+        measured = _Measured(store, model_name, forward, request, progress, known)
+        rows += [measured.row(*listed) for listed in listings]
     return pl.DataFrame(rows, schema=ESTIMATE)
+
+
+@dataclass(slots=True)
+class _Measured:
+    """One model over the data sets of a request; what is alike is measured once."""
+
+    store: Store | None
+    model_name: str
+    forward: Forward
+    request: Request
+    progress: Progress
+    known: set[str]  # text sets that are there, or counted for another data set
+    rates: dict[tuple[type[Source], str], float] = field(default_factory=dict)  # pictures a second
+    text_rate: float | None = None
+
+    def row(self, name: str, source: Source, listing: Listing) -> dict[str, object]:
+        """Return what a data set takes: columns of `ESTIMATE`."""
+        model, store, request = self.forward.model, self.store, self.request
+        rate = self._rate(name, source, listing)
+        n_rows = min(len(listing.paths), request.options.limit or len(listing.paths))
+        n_texts, heads = _texts(model, name, listing, request, self.known)
+        self.known |= heads.keys()
+        if n_texts and self.text_rate is None:
+            self.text_rate = _texts_per_second(model)
+        names = self.model_name, limited_name(name, n_rows, len(listing.paths))
+        done = _done(store, layout.images(*names))
+        left = max(n_rows - done, 0)
+        layers = {n: n_rows - _done(store, layout.patches(*names, n)) for n in self.forward.layers}
+        judged = _head_rows(store, names, heads, n_rows, request)
+        again = judged[OWN][1] if model.own_head and model.own_head.native else 0
+        # Patches and a native head's logits come from the same pass.
+        seconds = max(left, *layers.values(), again) / rate
+        seconds += n_texts / self.text_rate if n_texts and self.text_rate else 0
+        return {
+            "model": self.model_name,
+            "dataset": name,
+            "n_images": n_rows,
+            "n_done": done,
+            "images_per_second": rate,
+            "n_texts": n_texts,
+            "texts_per_second": self.text_rate if n_texts else None,
+            "hours": seconds / 3600,
+            "n_bytes": _n_bytes(left, n_texts, model.embedding_dim)
+            + _head_bytes(heads, judged)
+            + sum(row_bytes([model.patch_shapes[n]]) * layers[n] for n in layers),
+        }
+
+    def _rate(self, name: str, source: Source, listing: Listing) -> float:
+        """Return pictures a second, measured on the first data set of a benchmark."""
+        clean = source.inner if isinstance(source, CorruptSource) else source
+        what = clean.preset.name if isinstance(clean, PresetSource) else clean.spec
+        alike = type(source), what
+        if alike not in self.rates:
+            self.progress.notice(f"measuring {self.model_name} on {name}")
+            self.rates[alike] = _images_per_second(self.forward, source, listing, self.request)
+        return self.rates[alike]
 
 
 def _images_per_second(
@@ -119,9 +150,12 @@ def _images_per_second(
     """Time batches of evenly spaced pictures, decoded while the model computes."""
     options = request.options
     kind = "cuda" if forward.device.type == "cuda" else "cpu"
-    batch = options.batch_size or BATCH_ROWS[kind]
-    n_images = batch * (N_BATCHES + 1)
-    rows = [i * len(listing.paths) // n_images for i in range(n_images)]
+    # No more pictures than there are: one batch warms up, one or more are timed.
+    there = len(listing.paths)
+    batch = min(options.batch_size or BATCH_ROWS[kind], max(there // 2, 1))
+    n_batches = min(N_BATCHES + 1, there // batch)
+    n_images = batch * n_batches
+    rows = [i * there // n_images for i in range(n_images)]
     locators = list(source.locators(listing.samples()[rows]))
     batches = [locators[i : i + batch] for i in range(0, n_images, batch)]
     with DecodePool(
@@ -131,20 +165,20 @@ def _images_per_second(
         n_slots=2,
         batch_rows=batch,
     ) as pool:
+        began = time.perf_counter()
         futures = [pool.submit(0, batches[0])]
-        began = 0.0
-        for i in range(len(batches)):
+        for i in range(n_batches):
             futures[i].result()
-            if i + 1 < len(batches):
+            if i + 1 < n_batches:
                 futures.append(pool.submit((i + 1) % 2, batches[i + 1]))
             if i == 1:
                 began = time.perf_counter()  # the first batch warmed up
             forward(pool.slots[i % 2]).arrays()
-        return batch * N_BATCHES / (time.perf_counter() - began)
+        return batch * max(n_batches - 1, 1) / (time.perf_counter() - began)
 
 
 def _texts(
-    model: Model, name: str, listing: Listing, request: Request, known: Sequence[str]
+    model: Model, name: str, listing: Listing, request: Request, known: Container[str]
 ) -> tuple[int, dict[str, int]]:
     """Return the count of texts left to encode, and each head's count of classes by its name."""
     own = {OWN: len(model.own_head.class_ids)} if model.own_head else {}

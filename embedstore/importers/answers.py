@@ -5,7 +5,8 @@ Dimensions: N samples, R answers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -21,7 +22,7 @@ from embedstore.importers.decisions import (
     file_layout,
     read_decisions,
 )
-from embedstore.importers.matching import match
+from embedstore.importers.matching import RepeatedError, match
 from embedstore.importers.models import imported_model
 from embedstore.importers.predictions import Target, check_target, reasons, save_decisions
 from embedstore.importers.report import Report
@@ -54,6 +55,17 @@ class AnswerColumns:
     text: str | None = None
 
 
+@contextmanager
+def _several_orders() -> Iterator[None]:
+    """Say of rows about one sample that each may be an order of its options: to be kept too."""
+    try:
+        yield
+    except RepeatedError as error:
+        remedy = "number them in a column order, from 0, if options were put in several"
+        raise RepeatedError(error.what, f"{remedy}; else keep one") from error
+
+
+@_several_orders()
 def import_answers(
     store: Store,
     table: Table,
@@ -111,7 +123,8 @@ def import_answers(
     save_answers(store.files, target.model, target.dataset, target.protocol, answers, facts)
     together, unsure = said[0], list[str]()
     if len(said) > 1:
-        together, unsure = _together(answers, said, samples, record, where)
+        score = deciding.score_of("auto", target.protocol)
+        together, unsure = _together(answers, said, samples, record, where, score)
     outcomes = save_decisions(store, table, target, together)
     place = f"{target.model} on {target.dataset}, protocol {target.protocol!r}"
     notices = [*outcomes.notices, *(notice for *_, of_order in found for notice in of_order)]
@@ -174,10 +187,11 @@ def _together(
     samples: pl.DataFrame,
     record: DatasetRecord,
     where: str,
+    score: deciding.Score,
 ) -> tuple[Decisions, list[str]]:
     """Return one decision a sample over all orders, and what to know about them."""
     ids = samples["sample_id"]
-    found = deciding.decisions(answers, "per-token", f"answers of {where}", ids)
+    found = deciding.decisions(answers, score, f"answers of {where}", ids)
     joint = found.samples
     class_ids = pl.Series(record.class_ids, dtype=pl.String)
     columns = {k: v for k, v in said[0].columns.items() if k != "confidence"}

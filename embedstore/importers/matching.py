@@ -21,6 +21,14 @@ NAMED = 3
 _ENDING = rf"(?i)(?:{'|'.join(ending.replace('.', '[.]') for ending in sorted(ENDINGS))})$"
 
 
+class RepeatedError(DatasetError):
+    """Two rows of a file mean one sample; `what` is the message without its remedy."""
+
+    def __init__(self, what: str, remedy: str = "keep one") -> None:
+        self.what = what
+        super().__init__(f"{what}; {remedy}")
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """Which row of a file describes which sample."""
@@ -99,9 +107,8 @@ def refuse_repeats(keys: pl.Series, ids: pl.Series, where: str) -> None:
         first = repeated[0]
         other = (keys == keys[first]).arg_true()[1]
         also = "" if ids[first] == ids[other] else f" (there as {ids[other]!r})"
-        raise DatasetError(
-            f"id {ids[first]!r} stands twice in {where}, in rows {first + 1} and {other + 1}"
-            f"{also}; keep one"
+        raise RepeatedError(
+            f"id {ids[first]!r} stands twice in {where}, in rows {first + 1} and {other + 1}{also}"
         )
 
 

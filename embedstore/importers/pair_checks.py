@@ -42,12 +42,8 @@ def check_pair(given: GivenPair, sizes: tuple[Size, Size]) -> None:
         _refuse_no_camera(view, which, given.where)
     if given.keypoints is not None:
         _refuse_outside(given.keypoints, sizes, given.where)
-    if given.box is not None and not (
-        np.isfinite(given.box).all() and (given.box[:2] < given.box[2:]).all()
-    ):
-        raise DatasetError(
-            f"box_second of {given.where} is {_said(given.box)}; write left, top, right, bottom"
-        )
+    if given.box is not None:
+        _refuse_no_box(given.box, sizes[1], given.where)
 
 
 def within(keypoints: F64, sizes: tuple[Size, Size]) -> F64:
@@ -101,12 +97,28 @@ def _refuse_no_camera(view: GivenView, which: str, where: str) -> None:
         )
 
 
+def _refuse_no_box(box: F64, size: Size, where: str) -> None:
+    """Refuse a box that is none, or outside by more than a pixel: (4,)."""
+    wrong = None
+    if not np.isfinite(box).all():
+        wrong = "holds NaN or infinity"
+    elif not (box[:2] < box[2:]).all():
+        wrong = "ends before it begins"
+    elif (box[:2] < -1).any() or (box[2:] > np.array(size) + 1).any():
+        wrong = f"reaches outside the second picture's {size[0]} x {size[1]} pixels"
+    if wrong:
+        raise DatasetError(
+            f"box_second of {where} is {_said(box)}, and {wrong}; write left, top, right, bottom "
+            "in pixels"
+        )
+
+
 def _refuse_outside(keypoints: F64, sizes: tuple[Size, Size], where: str) -> None:
-    """Refuse keypoints outside; up to a pixel, since some count from 1 or from the corner."""
+    """Refuse keypoints outside; up to a pixel at the end: some count from 1 or from the corner."""
     for which, (width, height), points in zip(
         ("first", "second"), sizes, (keypoints[:, :2], keypoints[:, 2:]), strict=True
     ):
-        outside = np.flatnonzero((points > [width, height]).any(axis=1))
+        outside = np.flatnonzero(((points < -0.5) | (points > [width, height])).any(axis=1))
         if len(outside):
             x, y = points[outside[0]]
             raise DatasetError(

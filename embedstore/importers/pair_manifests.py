@@ -162,7 +162,6 @@ class _Cells:
             raise DatasetError(
                 f"{column} of {self.where} are no points; write [[x, y], null, ...] in pixels"
             ) from error
-        array[(array < 0).any(axis=1)] = np.nan
         return array
 
     def _numbers(self, column: str, *shapes: tuple[int, ...]) -> F64:

@@ -45,6 +45,7 @@ def import_pairs(
     dataset: str,
     *,
     name: str | None = None,
+    begin: Callable[[str], None] = lambda _stage: None,
     advance: Callable[[int], None] = lambda _n: None,
 ) -> Report:
     """Keep pairs of pictures and their truth beside a data set's samples.
@@ -55,8 +56,10 @@ def import_pairs(
         From where to where.
     name
         Of the set of pairs; the file's or the preset's where it is None.
+    begin
+        Called with the stage that begins, `checking` and then `writing`: each reads all pairs.
     advance
-        Called with the count of pairs read since the last call: each is read twice.
+        Called with the count of pairs read since the last call.
 
     Raises
     ------
@@ -68,6 +71,7 @@ def import_pairs(
     pictures, name = Pictures(store, dataset), name or given.name
     if not given.is_partial:
         pictures.refuse_unknown(_ids(given))
+    begin("checking")
     excluded = Counter(given.left_out)
     n_pairs = 0
     for found in _built(given, pictures, advance):
@@ -80,12 +84,14 @@ def import_pairs(
             f"{given.name} has no pair that can be used ({_counted(excluded) or 'it is empty'}); "
             "check its files and numbers, or name another data set"
         )
+    begin("writing")
     already = name in pair_sets(store, dataset)
     facts = {**given.facts, "n_excluded": dict(excluded), "conventions": CONVENTIONS}
     pairs = (found for found in _built(given, pictures, advance) if isinstance(found, Pair))
     save_pairs(store, dataset, name, given.truth, pairs, n_pairs, facts)
     said = [f"left out: {_counted(excluded)}"] if excluded else []
-    return Report(f"{dataset}: {n_pairs:,} pairs named {name!r}, by {given.truth}", already, said)
+    what = f"{n_pairs:,} pair{'' if n_pairs == 1 else 's'} named {name!r}, by {given.truth}"
+    return Report(f"{dataset}: {what}", already, said)
 
 
 def _ids(given: PairList) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,10 @@ from embedstore.interaction.positions import leanings
 
 #: What decides: the log-likelihood of an option's tokens, over their count or not, or the text.
 Score = Literal["per-token", "sum", "text"]
+#: What a user asks for: `auto` is as the answers were given, by :func:`score_of`.
+Choice = Literal["auto", "per-token", "sum", "text"]
+#: Ending of the names of protocols whose texts were decoded greedily.
+GREEDY = "-greedy"
 SCORES: dict[Score, str] = {"per-token": "scores_per_token", "sum": "scores"}
 #: Of the draw among classes that answers name as often.
 SEED = 0
@@ -37,6 +41,13 @@ class Decisions:
     samples: pl.DataFrame  # N rows: `sample_index`, `decision`, `tied`, `options` ascending
     leanings: pl.DataFrame  # of samples with a place in two orders: `sample_index`, `lean`
     note: str | None  # where another score could have decided, or had to
+
+
+def score_of(choice: Choice, protocol: str) -> Score:
+    """Return what decides; of `auto`: text where a protocol decodes it, else per-token scores."""
+    if choice != "auto":
+        return choice
+    return "text" if protocol.endswith(GREEDY) else "per-token"
 
 
 def decisions(answers: pl.DataFrame, score: Score, where: str, ids: pl.Series) -> Decisions:

@@ -13,7 +13,7 @@ import polars as pl
 from embedstore.errors import DatasetError
 from embedstore.heads.protocols import protocol_of
 from embedstore.interaction.choosing import choices
-from embedstore.interaction.deciding import Decisions, Score, decisions
+from embedstore.interaction.deciding import Choice, Decisions, decisions, score_of
 from embedstore.interaction.encoders import Asked
 from embedstore.interaction.options import check_options
 from embedstore.pairing import selected
@@ -49,7 +49,7 @@ class Judged:
     note: str | None  # what makes the two less comparable, or why numbers are lacking
 
 
-def answered(store: Store, asked: Asked, score: Score, where: str | None) -> Answered:
+def answered(store: Store, asked: Asked, score: Choice, where: str | None) -> Answered:
     """Read the answers of a language model, and check them.
 
     Parameters
@@ -72,6 +72,7 @@ def answered(store: Store, asked: Asked, score: Score, where: str | None) -> Ans
     called = f"answers of {asked.model!r} on {asked.dataset!r} by protocol {asked.protocol!r}"
     check_options(table, record, samples["sample_id"], called)
     _check_known(table, record, called)
+    score = score_of(score, asked.protocol)
     found = decisions(table, score, called, samples["sample_id"])
     chosen = pl.Series(np.ones(samples.height, np.bool_))
     if where is not None:

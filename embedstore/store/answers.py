@@ -68,7 +68,8 @@ def save_answers(
     if not load_answers(files, model, dataset, protocol).equals(answers):
         raise IdentityError(
             f"the store has other answers of {model!r} on {dataset!r} by protocol {protocol!r}; "
-            f"remove them first: embedstore rm {files.root} --model {model} --data {dataset}"
+            f"remove them first: embedstore rm {files.root} --model {model} --data {dataset} "
+            f"--protocol {protocol}"
         )
     clear_blocks(files, folder)
 
@@ -100,6 +101,28 @@ def answer_failures(files: LocalFiles, model: str, dataset: str, protocol: str) 
 def protocols(files: LocalFiles, model: str, dataset: str) -> list[str]:
     """Return the protocols by which a model's answers on a data set are there."""
     return committed(files, f"models/{model}/answers/{dataset}")
+
+
+def answer_folders(files: LocalFiles, model: str, dataset: str, protocol: str) -> list[str]:
+    """Return what is there by one protocol: outcomes of its answers, then these, begun ones too.
+
+    Outcomes are a head's of the protocol's name; of an import, any that say protocol and file.
+    """
+    folder, heads = layout.answers(model, dataset, protocol), f"models/{model}/outcomes/{dataset}"
+    manifest = read_manifest(files, folder)
+    file = manifest.facts.get("inputs", {}).get("file") if manifest else None
+
+    def ours(head: str) -> bool:
+        if head == protocol:
+            return not files.path(layout.logits(model, dataset, head)).is_dir()
+        spaces = committed(files, f"{heads}/{head}")
+        found = (read_manifest(files, layout.outcomes(model, dataset, head, s)) for s in spaces)
+        said = [
+            (m.facts.get("protocol"), m.facts.get("inputs", {}).get("file")) for m in found if m
+        ]
+        return file is not None and (protocol, file) in said
+
+    return [*(f"{heads}/{head}" for head in files.folders(heads) if ours(head)), folder]
 
 
 def asking_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object, ...]]:

@@ -23,10 +23,8 @@ from embedstore.store.manifest import (
     write_manifest,
 )
 from embedstore.store.pair_sets import begun_sets, finished_sets, pair_rows
-from embedstore.store.patches import begun_layers
-from embedstore.store.plans import PLAN
-from embedstore.store.pointers import datasets_of, finished, write_pointer, written
-from embedstore.store.runs import BlockRun
+from embedstore.store.pointers import datasets_of, finished, write_pointer
+from embedstore.store.run_rows import PARTS, run_rows
 from embedstore.store.shards import SHARD_BYTES
 from embedstore.store.store import Store
 
@@ -42,8 +40,6 @@ INFO = {
 }
 #: Bytes from which on a file is mapped, not read: shards are at most so large, indexes may be more.
 LARGE = 2 * SHARD_BYTES
-#: What a head leaves of a data set.
-_PARTS = ("logits", "outcomes")
 
 
 def summary(store: Store) -> pl.DataFrame:
@@ -54,64 +50,13 @@ def summary(store: Store) -> pl.DataFrame:
             rows.append((model, None, None, 0, 0, 0, "model.json is missing"))
             continue
         for dataset in datasets_of(store.files, model):
-            rows += _run_rows(store.files, model, dataset)
+            rows += run_rows(store.files, model, dataset)
         rows += index_rows(store.files, model)
         if not datasets_of(store.files, model):
             rows.append((model, None, None, 0, 0, 0, "no data set yet"))
     for dataset in store.datasets:
         rows += pair_rows(store.files, dataset)
     return pl.DataFrame(rows, schema=INFO, orient="row")
-
-
-def _run_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object, ...]]:
-    record = finished(files, model, dataset)
-    if record is None:
-        run = BlockRun.planned(files, layout.images(model, dataset))
-        if run is None:
-            return answers.asking_rows(files, model, dataset)
-        done = run.plan.n_blocks - len(run.missing())
-        state = f"{done} of {run.plan.n_blocks} blocks"
-        return [(model, dataset, None, run.plan.n_rows, len(run.failures()), 0, state)]
-    images = read_manifest(files, layout.images(model, dataset))
-    common = (record["n_rows"], record["n_failures"])
-    rows: list[tuple[object, ...]] = []
-    said = written(files, model, dataset)
-    if images is not None:
-        rows.append((model, dataset, None, *common, images.n_bytes, "finished"))
-    elif said is not None and said["embeddings"]:
-        rows.append((model, dataset, None, *common, 0, "embeddings are missing"))
-    begun_ones = (files.folders(f"models/{model}/{part}/{dataset}") for part in _PARTS)
-    for head in sorted(set(record["heads"]).union(*begun_ones)):
-        logits = read_manifest(files, layout.logits(model, dataset, head))
-        begun = files.exists(f"{layout.logits(model, dataset, head)}/{PLAN}")
-        complete = (logits is not None or not begun) and bool(record["heads"].get(head))
-        n_bytes = (logits.n_bytes if logits else 0) + _outcome_bytes(files, model, dataset, head)
-        state = "finished" if complete else "unfinished"
-        rows.append((model, dataset, head, *common, n_bytes, state))
-    return rows + _patch_rows(files, model, dataset) + answers.asking_rows(files, model, dataset)
-
-
-def _patch_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object, ...]]:
-    """Return one row a layer of patch features; they stand where heads do, as `patches/LAYER`."""
-    rows: list[tuple[object, ...]] = []
-    for layer in begun_layers(files, model, dataset):
-        folder = layout.patches(model, dataset, layer)
-        run, manifest = BlockRun.planned(files, folder), read_manifest(files, folder)
-        if run is None:
-            continue
-        done = run.plan.n_blocks - len(run.missing())
-        state = "finished" if manifest else f"{done} of {run.plan.n_blocks} blocks"
-        counts = (run.plan.n_rows, len(run.failures()), manifest.n_bytes if manifest else 0)
-        rows.append((model, dataset, f"patches/{layer}", *counts, state))
-    return rows
-
-
-def _outcome_bytes(files: LocalFiles, model: str, dataset: str, head: str) -> int:
-    spaces = files.folders(f"models/{model}/outcomes/{dataset}/{head}")
-    manifests = (
-        read_manifest(files, layout.outcomes(model, dataset, head, space)) for space in spaces
-    )
-    return sum(m.n_bytes for m in manifests if m)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +66,7 @@ class Selection:
     model: str | None = None
     dataset: str | None = None
     pairs: str | None = None  # only this set of the data set's pairs
+    protocol: str | None = None  # only the model's answers by this protocol, and their outcomes
 
     def check(self, store: Store) -> None:
         """Raise :class:`UnknownNameError` if a name is not in the store."""
@@ -134,6 +80,19 @@ class Selection:
             raise UnknownNameError("data set", self.dataset, known)
         if self.pairs is not None:
             self._check_pairs(store)
+        if self.protocol is not None:
+            self._check_protocol(store)
+
+    def _check_protocol(self, store: Store) -> None:
+        if self.model is None or self.dataset is None or self.pairs is not None:
+            raise StoreError(
+                "a protocol's answers belong to a model and a data set; name both with --model and "
+                "--data"
+            )
+        known = store.files.folders(f"models/{self.model}/answers/{self.dataset}")
+        if self.protocol not in known:
+            asked = f"protocol of answers of {self.model!r} on {self.dataset!r}"
+            raise UnknownNameError(asked, str(self.protocol), known)
 
     def _check_pairs(self, store: Store) -> None:
         if self.dataset is None or self.model is not None:
@@ -155,6 +114,9 @@ def removable(store: Store, selection: Selection) -> list[str]:
         return [f"runs/{selection.model}", layout.model(selection.model)]
     if selection.pairs is not None:
         return [layout.pairs(selection.dataset, selection.pairs)]
+    if selection.model is not None and selection.protocol is not None:
+        chosen = (selection.model, selection.dataset, selection.protocol)
+        return answers.answer_folders(files, *chosen)
     models = [selection.model] if selection.model else files.folders("models")
     folders = [
         folder
@@ -187,7 +149,7 @@ def _prompt_folders(store: Store, dataset: str) -> list[str]:
     others = {d for m in models for d in datasets_of(store.files, m)} - {dataset}
     for name in committed(store.files, "texts"):
         record = store.texts(name)[0]
-        over = [f"models/{m}/{part}/{d}/{name}" for m in models for part in _PARTS for d in others]
+        over = [f"models/{m}/{part}/{d}/{name}" for m in models for part in PARTS for d in others]
         shared = any(store.files.path(folder).is_dir() for folder in over)
         if dataset in (record.class_list, record.dataset) and not shared:
             for model in models:
@@ -198,7 +160,7 @@ def _prompt_folders(store: Store, dataset: str) -> list[str]:
 
 
 def remove(store: Store, selection: Selection) -> list[str]:
-    """Remove a model, a data set, one's run over the other, or pairs; return what was removed."""
+    """Remove a model, a data set, one's run over the other or a part of it; return what was."""
     folders = removable(store, selection)
     models = [selection.model] if selection.model else store.files.folders("models")
     for model in models:
@@ -207,6 +169,8 @@ def remove(store: Store, selection: Selection) -> list[str]:
     for folder in folders:
         if store.files.path(folder).is_dir():
             store.files.delete_folder(folder)
+    if selection.model and selection.dataset and selection.protocol:  # of what is left
+        write_pointer(store.files, selection.model, selection.dataset)
     return folders
 
 

@@ -273,6 +273,25 @@ def test_sets_whose_truth_knows_the_unit_are_chosen(given):
         analysis.run("correspondence", given, pairs="points", unit="m")
 
 
+def test_keypoints_without_boxes_are_measured_by_the_picture(tmp_path):
+    maps = np.random.default_rng(0).normal(size=(1, 8, 8, 12))
+    store = patched_store(tmp_path / "s", maps, transform=SQUARE)
+    points = np.array([[3.5, 3.5, 3.5, 3.5], [11.5, 3.5, 59.5, 59.5]])  # centres of cells
+    bare = Pair(View(0, 64, 64), View(0, 64, 64), keypoints=points)
+    boxed = replace(bare, box=np.array([0, 0, 40, 20.0]))
+    save_pairs(store, "data", "bare", "keypoints", [bare, boxed], 2, {"preset": None})
+    save_pairs(store, "data", "boxed", "keypoints", [boxed], 1, {"preset": None})
+    found = analysis.run("correspondence", store)
+    by_set = found.select("pairs", "unit", "threshold", "recall").unique().sort("pairs").rows()
+    assert by_set == [("bare", "image", 0.1, 0.5), ("boxed", "box", 0.1, 0.5)]
+    asked = analysis.run("correspondence", store, thresholds="0.2", pairs="bare")
+    assert asked["unit"].unique().to_list() == ["image"]
+    with pytest.raises(
+        EmbedStoreError, match=r"pairs 'bare' of data set 'data' have no box .*\(1 of 2\); give --u"
+    ):
+        analysis.run("correspondence", store, unit="box")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -290,6 +309,22 @@ def test_what_cannot_be_is_one_line(given, options, message):
         analysis.run("correspondence", given, **options)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_models_without_the_layer_are_passed_over_where_another_has_it(tmp_path):
+    maps = np.random.default_rng(0).normal(size=(2, 8, 8, 4))
+    for model, layer in (("deep", 0), ("shallow", 1)):
+        store = patched_store(
+            tmp_path / "s", maps, transform=SQUARE, model=model, layer=layer, n_layers=2
+        )
+    save_pairs(store, "data", "mine", "depth", [of_depth(1, 0)], 1, {})
+    found = analysis.run("correspondence", store, layer="-2")
+    assert found["model"].unique().to_list() == ["deep"]
+    assert found["layer"].unique().to_list() == [0]
+    with pytest.raises(EmbedStoreError, match="unknown layer of 'shallow' over 'data'"):
+        analysis.run("correspondence", store, models="shallow", layer="-2")
+    with pytest.raises(EmbedStoreError, match="unknown layer of 'deep' over 'data'"):
+        analysis.run("correspondence", store, layer="-3")
 
 
 def test_thresholds_without_a_unit(tmp_path):

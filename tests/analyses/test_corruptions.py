@@ -18,7 +18,7 @@ from embedstore.claims.evidence import Evidence
 from embedstore.claims.recipes import THREE_D
 from embedstore.corruption.benchmarks import IMAGENET_3DCC, KIND_OF, SEVERITIES, corruptions_of
 from embedstore.errors import EmbedStoreError, UnknownNameError
-from embedstore.labels import Judgement, Labels, label_space
+from embedstore.labels import ALL, Judgement, Labels, label_space
 from embedstore.prompts import imagenet
 from embedstore.published import results
 from embedstore.schema.corruption import CORRUPTIONS
@@ -73,6 +73,24 @@ def test_a_table_without_alexnet_takes_what_is_published_of_it(shared_data, tmp_
     assert alone["mean_corruption_error"].to_list() == [found["Hendrycks2020AugMix"]]
     with pytest.raises(UnknownNameError, match="normaliser 'x'; choose one of: AlexNet, Hendr"):
         corruptions(None, table=str(tmp_path / "t.parquet"), normaliser="x")
+
+
+def test_what_only_a_store_has_is_refused_with_a_table(shared_data):
+    path = shared_data / PUBLISHED
+    for option, value in (("datasets", "a*"), ("clean", "none"), ("rows", "common")):
+        done = call("--table", path, f"--{option}", value)
+        assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+        assert f"so that --{option} would do nothing with --table; leave it out" in done.stderr
+    with pytest.raises(EmbedStoreError, match="--datasets and --rows would do nothing"):
+        corruptions(None, table=str(path), datasets="a*", rows="common")
+
+
+def test_a_table_that_holds_alexnet_offers_it_once_as_normaliser(shared_data):
+    with pytest.raises(UnknownNameError) as refused:
+        corruptions(None, table=str(shared_data / PUBLISHED), normaliser="resnet50")
+    assert str(refused.value).count("AlexNet") == 1
+    (convention,) = corruptions(None, table=str(shared_data / PUBLISHED))["convention"].unique()
+    assert "corruption errors: fractions; means: per cent" in convention
 
 
 def test_a_table_of_several_heads_names_one_of_them(tmp_path):
@@ -235,6 +253,12 @@ def test_what_a_model_lacks_does_not_depend_on_who_else_is_asked_for(say, tmp_pa
     rest = corruptions(store, normaliser="whole", partial=True).rows(named=True)
     assert [row["mean_corruption_error"] for row in rest] == [0.0, 100.0]
     assert "not run on 'simulated'" in rest[1]["note"]
+    others = [str(i) for i in range(9)]
+    say(store, "whole", [True] * 40, dataset=DATASET, head=HEAD, space="nine", class_ids=others)
+    for space in (None, ALL):
+        frame = corruptions(store, models="whole", normaliser="whole", space=space)
+        (note,) = frame.filter(space=ALL)["note"]
+        assert "run on 'simulated' in label space 'nine' and not in this one: choose" in note
 
 
 @pytest.fixture

@@ -448,6 +448,24 @@ def test_one_that_cannot_be_compared_has_a_row_that_says_why(tmp_path):
     assert "another order than their option_classes" in frame["note"][1]
 
 
+def test_by_default_texts_decide_where_they_were_decoded(tmp_path):
+    store, random = encoded(tmp_path / "s"), np.random.default_rng(3)
+    rows = two_options(random, store, lambda put, label: [-float(c != label) for c in put])
+    labels = store.samples("data")["label"].to_list()
+    wrong = [
+        row | {"text": "x", "prediction": next(c for c in row["option_classes"] if c != labels[i])}
+        for row in rows
+        for i in [row["sample_index"]]
+    ]
+    for protocol in ("options-2", "options-2-greedy"):
+        ask(store, wrong, protocol=protocol)
+    frame = analysis.run("interaction", store, encoder="model")
+    assert frame["score"].to_list() == ["per-token", "text"]
+    assert frame["decided_accuracy"].to_list() == [1, 0]
+    forced = analysis.run("interaction", store, encoder="model", score="per-token")
+    assert forced["score"].to_list() == ["per-token", "per-token"]
+
+
 def test_what_cannot_be_compared_is_refused(tmp_path, say):
     store, random = encoded(tmp_path / "s"), np.random.default_rng(3)
     with pytest.raises(EmbedStoreError, match="no model in .* has answered questions"):

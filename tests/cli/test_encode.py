@@ -1,11 +1,21 @@
-"""What `--data` may say: a name and a source, or a preset that has names of its own."""
+"""What `--data` may say, a name and a source or a preset; what is said of words left out."""
 
 from __future__ import annotations
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from cli.encode import _named_sources
+from cli import main
+from cli.encode import _named_sources, _next, _request
+
+KEPT = "embeddings,outcomes,logits"
+
+
+def test_encode_alone_asks_for_its_store():
+    said = CliRunner().invoke(main, ["encode"])
+    assert said.exit_code == 2
+    assert "Missing argument 'STORE'" in said.stderr
 
 
 def test_a_preset_is_named_after_itself_and_by_the_user_where_he_says_so():
@@ -22,6 +32,35 @@ def test_a_benchmark_of_corruptions_stands_for_all_that_are_there(tmp_path):
     (fog, *others) = _named_sources(f"imagenet-c:{tmp_path}?severity=3&corruption=fog")
     assert fog == ("imagenet-c--fog--3", f"imagenet-c:{tmp_path}?corruption=fog&severity=3")
     assert others == []
+
+
+def test_a_partial_benchmark_stands_for_the_folders_that_are_there(tmp_path, capsys):
+    for place in ("fog_3d/1", "fog_3d/2", "near_focus/1"):
+        (tmp_path / place).mkdir(parents=True)
+    source = f"imagenet-3dcc:{tmp_path}?partial=1"
+    names = ["near_focus--1", "fog_3d--1", "fog_3d--2"]
+    assert [name for name, _ in _named_sources(source)] == [f"imagenet-3dcc--{n}" for n in names]
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path} lacks 57 of 60 folders of ")
+    assert "xy_motion_blur" in said
+    (absent,) = _named_sources(f"{source}&corruption=fog_3d&severity=5")  # refused when it is read
+    assert absent[0] == "imagenet-3dcc--fog_3d--5"
+    assert not capsys.readouterr().err
+
+
+def test_what_comes_next_follows_what_was_asked():
+    def following(**changes) -> str:
+        request = {"models": ("timm:x",), "data": (), "corrupt": (), "prompts": ("name",)}
+        request |= {"classes": None, "batch_size": "auto", "compile_": False, "keep": KEPT}
+        request |= {"protocol": None, "reference_head": None, "decoding": "likelihood"}
+        return _next("s", _request(**(request | changes)))
+
+    assert following(data=("a=folder:/d",)) == "embedstore analyze accuracy s"
+    benchmark = {"data": ("imagenet-c:/d?corruption=fog",)}
+    assert following(**benchmark) == "embedstore analyze corruptions s"
+    assert following(**benchmark, patches=("last",)) == (
+        "embedstore import pairs s FILE, embedstore analyze correspondence s"
+    )
 
 
 @pytest.mark.parametrize("text", ["folder:/data", "/data", "csv:a=b.csv"])

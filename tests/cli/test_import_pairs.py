@@ -36,13 +36,16 @@ def pairs(tmp_path) -> Path:
 def test_what_it_says(call, pairs):
     done = call("import", "pairs", "s", pairs, "--data", "views")
     assert (done.exit_code, done.stdout) == (0, "")
+    checked, written, *_ = done.stderr.splitlines()
+    assert checked.startswith("views: checking: 2/2 pairs, ")
+    assert written.startswith("views: writing: 2/2 pairs, ")
     assert done.stderr.endswith(
         "left out: 1 without overlap\n"
-        "views: 1 pairs named 'pairs', by homography\n"
+        "views: 1 pair named 'pairs', by homography\n"
         "next: embedstore analyze correspondence s --datasets views\n"
     )
     again = call("import", "pairs", "s", pairs, "--data", "views")
-    assert again.stderr.endswith("views: 1 pairs named 'pairs', by homography, already there\n")
+    assert again.stderr.endswith("views: 1 pair named 'pairs', by homography, already there\n")
 
 
 def test_the_rest_of_the_commands_know_pairs(call, pairs):
@@ -63,6 +66,29 @@ def test_the_rest_of_the_commands_know_pairs(call, pairs):
     assert call("verify", "t").stderr == "t is whole\n"
 
 
+@pytest.mark.parametrize("part", ["plan.json", "manifest.json", "blocks/000000.json", "table"])
+def test_the_remedy_for_damaged_pairs_works(call, pairs, part):
+    words = ("import", "pairs", "s", pairs, "--data", "views", "--name", "a")
+    call(*words)
+    folder = Store.open("s").files.path("datasets/views/pairs/a")
+    path = next(folder.rglob("*.parquet")) if part == "table" else folder / part
+    path.write_bytes(path.read_bytes()[:-9])
+    said = call("verify", "s", "--repair")
+    if part == "plan.json":
+        assert said.exit_code == 1
+        assert said.stderr.endswith(
+            "embedstore: datasets/views/pairs/a/plan.json is beyond mending; remove its run with: "
+            "embedstore rm s --data views --pairs a, then import pairs again\n"
+        )
+        assert call("rm", "s", "--data", "views", "--pairs", "a", "--yes").exit_code == 0
+    else:
+        assert said.stderr.endswith(
+            "mended; run the same embedstore import pairs again to refill what is missing\n"
+        )
+    assert call(*words).exit_code == 0
+    assert call("verify", "s").stderr == "s is whole\n"
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -78,7 +104,7 @@ def test_stated_errors_are_one_line(call, pairs, words, line):
     (pairs.parent / "bad.jsonl").write_text(json.dumps(ROW | {"homography": [0] * 9}))
     said = call("import", "pairs", *words)
     assert said.exit_code == 1
-    (error,) = [x for x in said.stderr.splitlines() if not x.startswith(words[-1] + ": read")]
+    (error,) = [x for x in said.stderr.splitlines() if not x.startswith("views: checking: ")]
     assert error.startswith(f"embedstore: {line}")
 
 
@@ -95,6 +121,7 @@ def test_help_names_the_presets_and_columns_that_there_are(call):
     for word in (*known, *(f"{name}:" for name in pair_sources.PRESETS)):
         assert word in said, word
     assert f"[default: {pair_manifests.STRIDE};" in said
+    assert "boxes (left, top, right, bottom) are in pixels" in said
 
 
 def test_tab_completes_data_sets_sets_of_pairs_and_presets(fresh, call, pairs):

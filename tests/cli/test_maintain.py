@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
+import polars as pl
 import pytest
 
-from embedstore import Store
+from embedstore import Store, schema
+from embedstore.store.answers import save_answers
 from embedstore.store.files import LocalFiles
 from embedstore.store.verify import verify
 
@@ -79,6 +82,20 @@ def test_a_damaged_plan_is_beyond_mending_and_the_remedy_works(call, store):
     assert call("verify", "s").exit_code == 0
 
 
+def test_the_remedy_for_damaged_imported_answers_works(call, store):
+    sample, name = store.samples("d")["sample_id"][0], store.dataset("d").class_names[0]
+    Path("a.csv").write_text(f"image,response,pred_label\n{sample},A,{name}\n")
+    words = ("import", "answers", "s", "--model", "l", "--dataset", "d", "--file", "a.csv")
+    words = (*words, "--protocol", "p")
+    assert call(*words).exit_code == 0
+    flip(store.files.path("models/l/answers/d/p/table.parquet"))
+    assert call("verify", "s", "--repair").stderr.endswith(
+        "mended; run the same embedstore import answers again to refill what is missing\n"
+    )
+    assert call(*words).exit_code == 0
+    assert call("verify", "s").stderr == "s is whole\n"
+
+
 @pytest.mark.parametrize("words", [("verify", "things"), ("verify", "things", "--repair")])
 def test_repair_never_touches_a_folder_that_is_no_store(call, tmp_path, words):
     # Folders of these names are common in a project of machine learning.
@@ -109,6 +126,24 @@ def test_a_store_that_lost_its_record_is_told_how_to_get_it_back(call, store):
     )
     assert call("verify", "--repair", "s").exit_code == 0
     assert call("info", "s").exit_code == 0
+
+
+def test_rm_of_one_protocol_leaves_the_rest(call, store):
+    answers = pl.DataFrame({"sample_index": [0], "order": [0], "text": ["x"]})
+    answers = pl.concat(
+        [pl.DataFrame(schema=dict(schema.ANSWERS)), answers], how="diagonal_relaxed"
+    )
+    for protocol in ("n-way-2", "n-way-3"):
+        save_answers(store.files, "a", "d", protocol, answers, {})
+    before = contents(store.files.root)
+    words = ("rm", "s", "--model", "a", "--data", "d", "--protocol")
+    said = call(*words, "n-way-2", "--yes")
+    assert (said.exit_code, said.stdout) == (0, "models/a/answers/d/n-way-2\n")
+    left = contents(store.files.root)
+    assert left == {name: data for name, data in before.items() if "n-way-2" not in name}
+    unknown = call(*words, "n-way-2")
+    assert unknown.exit_code == 1
+    assert "protocol of answers of 'a' on 'd' 'n-way-2'; choose one of: n-way-3" in unknown.stderr
 
 
 def test_rm_asks_and_a_dry_run_only_says(call, store):

@@ -526,7 +526,10 @@ def test_the_command_asks_and_estimates_and_refuses(store, pictures, llava, envi
     assert not (store / "models/llava").exists()
     done = invoke(*base, *model, *two, "--strict")
     assert done.exit_code == 3, done.stderr
-    assert "llava on pets: 22 pictures, 2 could not be used" in done.stderr
+    *_, counted, why, following = done.stderr.splitlines()
+    assert counted == "llava on pets: 22 pictures, 2 could not be used"
+    assert why.startswith(("1 of them, such as ", "2 of them, such as "))
+    assert following == f"next: embedstore analyze interaction {store}"
     row = pl.read_json(
         invoke(*base, *model, *two, "--dry-run", "--format", "json").stdout.encode()
     ).row(0, named=True)
@@ -541,6 +544,9 @@ def test_the_command_asks_and_estimates_and_refuses(store, pictures, llava, envi
         assert refused.exit_code == 1
         assert message in refused.stderr
         assert len(refused.stderr.splitlines()) == 1
+    few = invoke(*base, *model, *two, "--limit", "8")
+    assert few.exit_code == 1
+    assert few.stderr.endswith("encode them with it first, with the same --limit 8\n")
     refused = invoke(*base, *model, "--reference-head", REFERENCE)
     assert refused.exit_code == 2
     assert "--reference-head and --decoding go with --protocol" in refused.stderr

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from embedstore import schema
-from embedstore.errors import DatasetError, IdentityError, UnknownNameError
+from embedstore.errors import DatasetError, IdentityError, StoreError, UnknownNameError
 from embedstore.importers.answers import import_answers
 from embedstore.importers.predictions import Target
 from embedstore.importers.tables import read_table
@@ -88,6 +88,21 @@ def test_answers_are_verified_copied_and_removed(store, write, tmp_path):
     assert [p.file for p in verify(target.files)] == [
         "models/llava/answers/pets/options-2/table.parquet"
     ]
+    asked_again = Target("llava", "pets", head="other", protocol="n-way-2")
+    import_answers(store, read_table(write("c.jsonl", lines(ROWS[:1]))), asked_again)
+    with pytest.raises(IdentityError, match="--data pets --protocol n-way-2$"):
+        import_answers(store, read_table(write("d.jsonl", lines(ROWS))), asked_again)
+    chosen = Selection("llava", "pets", protocol="n-way-2")
+    assert remove(store, chosen) == [
+        "models/llava/outcomes/pets/other",
+        "models/llava/answers/pets/n-way-2",
+    ]
+    assert [run.head for run in store.outcome_runs("llava")] == ["options-2"]
+    with pytest.raises(UnknownNameError, match="'n-way-2'; choose one of: options-2"):
+        remove(store, chosen)
+    for lacking in (Selection("llava", protocol="p"), Selection(None, "pets", protocol="p")):
+        with pytest.raises(StoreError, match="name both with --model and --data"):
+            remove(store, lacking)
     remove(store, Selection("llava", "pets"))
     assert not store.files.path("models/llava/answers").exists()
     assert not verify(store.files)
@@ -129,6 +144,19 @@ def test_options_in_another_order_or_of_no_class_are_refused(store, write, given
     assert "llava" not in store.models
 
 
+def test_texts_decide_together_where_the_protocol_says_they_were_decoded(store, write):
+    rows = [
+        {"image": "1.jpg", "order": order, "options": put, "pred": "dog",
+         "scores_per_token": [-1.0 * (name == "dog") for name in put]}
+        for order, put in enumerate((["cat", "dog"], ["dog", "cat"]))
+    ]  # fmt: skip
+    table = read_table(write("a.jsonl", lines(rows)))
+    for protocol, decided in (("x", 0), ("x-greedy", 1)):
+        import_answers(store, table, Target(protocol, "pets", protocol=protocol))
+        outcomes = store.outcomes(models=protocol).collect()
+        assert outcomes["prediction"].to_list() == [decided, None, None, None]
+
+
 def test_answers_in_both_orders_decide_together(store, write):
     scores = {"cat/1.jpg": ([-1, -2], [-1, -3]), "cat/2.JPEG": ([-1, -2], [-4, -1])}
     rows = [
@@ -150,6 +178,11 @@ def test_answers_in_both_orders_decide_together(store, write):
     twice = read_table(write("b.jsonl", lines([*rows, rows[0]])))
     with pytest.raises(DatasetError, match="'cat/1.jpg' stands twice"):
         import_answers(store, twice, Target("other", "pets", protocol="p"))
+    for i, other in enumerate((rows[0]["image"], "1.jpg")):  # as it is written, and as it is meant
+        bare = [{"image": image, "pred": "cat"} for image in (rows[0]["image"], other)]
+        table = read_table(write(f"bare{i}.jsonl", lines(bare)))
+        with pytest.raises(DatasetError, match="; number them in a column order, from 0, if"):
+            import_answers(store, table, Target("other", "pets", protocol="p"))
 
 
 def test_an_answer_of_no_class_is_an_answer(store, write):

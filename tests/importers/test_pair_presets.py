@@ -100,7 +100,7 @@ def test_navis_pairs_have_its_cameras_and_depth(store, navi, tmp_path):
     ids = store.samples("data")["sample_id"].to_list()
     assert ids[pair.first.sample_index] == "sink/wild_set/images/000"
     assert ids[pair.second.sample_index] == "sink/wild_set/images/001"
-    assert report.what == "data: 1 pairs named 'navi', by depth"
+    assert report.what == "data: 1 pair named 'navi', by depth"
     assert (found.facts["preset"], found.facts["options"]) == ("navi", {"scenes": "wild"})
     row, depths, _ = rendered(tmp_path / "again")
     np.testing.assert_allclose(pair.pose, row["pose"], atol=1e-12)
@@ -131,6 +131,14 @@ def test_navis_stride_puts_128_points_across_the_object(store, navi):
     ((pair,),) = load_pairs(store, "data", "wide").blocks()
     assert pair.first.stride == 3  # 384 over 128
     assert np.isfinite(pair.first.grid).sum() == 128 * 3
+
+
+def test_another_folder_is_no_copy_of_navi(tmp_path):
+    (tmp_path / "photos" / "pets").mkdir(parents=True)
+    with pytest.raises(
+        DatasetError, match="photos is no copy of NAVI .*; see: embedstore data show navi$"
+    ):
+        open_pairs(f"navi:{tmp_path / 'photos'}")
 
 
 def test_navis_turned_pictures_are_read_as_its_cameras_see_them(store, navi):
@@ -330,9 +338,9 @@ def spair(tmp_path) -> Path:
             "src_bndbox": [1, 2, 30, 31],
             "trg_bndbox": [4, 5, 40, 50],
             "category": kind,
-            "src_kps": [[10, 11], [12, 13]],
-            "trg_kps": [[20, 21], [22, 23]],
-            "kps_ids": ["0", "7"],
+            "src_kps": [[10, 11], [12, 13], [-1, -1]],
+            "trg_kps": [[20, 21], [22, 23], [1, 1]],
+            "kps_ids": ["0", "7", "8"],
         }
         name = f"{number:06d}-2007_000033-2008_1:{kind}.json"
         (root / "PairAnnotation" / split / name).write_text(json.dumps(said))

@@ -232,7 +232,7 @@ def test_tables_of_every_kind_say_the_same(store, tmp_path, ending):
     else:
         table.write_text(json.dumps(row))
     report = import_pairs(store, open_pairs(str(table)), "views")
-    assert (report.what, report.already) == ("views: 1 pairs named 'table', by depth", False)
+    assert (report.what, report.already) == ("views: 1 pair named 'table', by depth", False)
     found = load_pairs(store, "views", "table")
     ((pair,),) = found.blocks()
     assert (pair.first.sample_index, pair.second.sample_index) == (0, 1)
@@ -247,7 +247,7 @@ def test_tables_of_every_kind_say_the_same(store, tmp_path, ending):
 KEYPOINTS = {
     "first": "photograph",
     "second": "other",
-    "keypoints_first": [[3, 4], None, [5.5, 6], [-1, -1], [40, 30]],
+    "keypoints_first": [[3, 4], None, [5.5, 6], None, [40, 30]],
     "keypoints_second": [[7, 8], [1, 1], [9, 2.25], [2, 2], [0, 0]],
     "box_second": [2, 3, 30, 29],
     "class_name": "cat",
@@ -390,7 +390,14 @@ def test_bad_depth_is_one_line_and_nothing_is_written(store, tmp_path, change, p
             "keypoint 3 of the second picture in row 1 .* lies at x = 4, y = 31.5, outside its 40",
         ),
         ({**KEYPOINTS, "keypoints_first": [1, 2]}, r"are no points; write \[\[x, y\], null"),
-        ({**KEYPOINTS, "box_second": [9, 9, 3, 12]}, "box_second of row 1 .* is 9, 9, 3, 12; "),
+        ({**KEYPOINTS, "box_second": [9, 9, 3, 12]}, "is 9, 9, 3, 12, and ends .*top, right"),
+        ({**KEYPOINTS, "box_second": [3, 9, 3, 12]}, "is 3, 9, 3, 12, and ends before it begins; "),
+        ({**KEYPOINTS, "box_second": [0, 0, 42, 12]}, "box_second of row 1 .* outside .* 40 x 30"),
+        ({**KEYPOINTS, "box_second": [0, -2, 40, 12]}, "is 0, -2, 40, 12, and reaches outside the"),
+        (
+            {**KEYPOINTS, "keypoints_first": [[1, 2], None, [-1, -1], None, None]},
+            "keypoint 3 of the first picture in row 1 .* lies at x = -1, y = -1, .* write null",
+        ),
         ({"homography": [1] * 9, "disparity": "d.npy"}, "has homography and disparity; a manifest"),
         ({}, "has no truth; a manifest of pairs has the columns of one truth: homography; or disp"),
         ({"pose": SQUARE}, "has pose and lacks depth_first, .*, intrinsics_second; add them"),

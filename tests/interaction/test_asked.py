@@ -80,5 +80,8 @@ def test_what_was_asked_is_compared_and_decides_as_the_outcomes_do(asked, score,
         assert (row["score"], row["note"]) == (score, None)
         assert (row["n_unparsed"], row["encoder_accuracy"] is None) == (0, False)
         assert not ending or row["n_ties"] == 31 * (n_orders - 1)
+    auto = analysis.run("interaction", asked, encoder="toy")
+    decided = dict(auto.select("protocol", "decided_accuracy").rows())
+    assert decided == {name: pytest.approx(of_head[name]) for name in decided}
     if score == "per-token":
         assert "not the texts that are stored beside them" in rows["letters-4-greedy"]["note"]

@@ -41,9 +41,9 @@ def corruptions(text: str) -> list[Corruption]:
     Raises
     ------
     EmbedStoreError
-        If no severity is named.
+        If no severity is named, or none that there is.
     UnknownNameError
-        If there is no such kind, or severity.
+        If there is no such kind.
     """
     kind, colon, severity = text.partition(":")
     if not colon:
@@ -53,5 +53,10 @@ def corruptions(text: str) -> list[Corruption]:
         )
     found = _RANGE.fullmatch("1-5" if severity == "all" else severity)
     if not found or found[1] > found[2]:
+        if kind in kinds() and severity not in SEVERITIES:
+            raise EmbedStoreError(
+                f"unknown severity of {kind} {severity!r}; write one of {', '.join(SEVERITIES)}, a "
+                f"range such as {kind}:1-3 (at most 1-5), or {kind}:all; --corrupt may be repeated"
+            )
         return [corruption(kind, severity)]
     return [corruption(kind, str(i)) for i in range(int(found[1]), int(found[2]) + 1)]

@@ -15,18 +15,24 @@ from embedstore.errors import DatasetError, EmbedStoreError
 def corruptions(preset: Preset, location: Path, options: Mapping[str, str]) -> Found:
     """Read one corruption at one severity."""
     corruption, severity = one_of(preset, options)
-    # the archives unpack into CORRUPTION, some copies keep them in folders of their kinds
-    places = [location / k / corruption / severity for k in ("", *preset.inside)]
-    root = next((place for place in places if place.is_dir()), None)
+    root = folder_of(preset, location, corruption, severity)
     if root is None:
         raise DatasetError(
             f"{location} lacks {corruption}/{severity}; get that archive of {preset.title}: "
-            f"{preset.homepage}"
+            f"{preset.homepage}, or take what is there with ?partial=1, or one corruption with "
+            "?corruption=KIND"
         )
     found = labelled_folders(preset, root)
     found.annotations["corruption"] = [corruption] * len(found.pictures)
     found.annotations["severity"] = [int(severity)] * len(found.pictures)
     return found
+
+
+def folder_of(preset: Preset, location: Path, corruption: str, severity: str) -> Path | None:
+    """Return the folder of a corruption at a severity; None where it is missing."""
+    # the archives unpack into CORRUPTION, some copies keep them in folders of their kinds
+    places = [location / k / corruption / severity for k in ("", *preset.inside)]
+    return next((place for place in places if place.is_dir()), None)
 
 
 def one_of(preset: Preset, options: Mapping[str, str]) -> tuple[str, str]:

@@ -14,7 +14,7 @@ import polars as pl
 from embedstore.datasets.folder import sample_ids
 from embedstore.datasets.presets.border import BorderlessReader
 from embedstore.datasets.presets.catalog import Preset, preset, preset_classes, presets
-from embedstore.datasets.presets.corruptions import one_of, sources
+from embedstore.datasets.presets.corruptions import folder_of, one_of, sources
 from embedstore.datasets.presets.found import Found, find
 from embedstore.datasets.presets.upright import UprightReader
 from embedstore.datasets.readers import FolderReader, Reader
@@ -124,6 +124,8 @@ def split_options(preset: Preset, location: str) -> tuple[str, Mapping[str, str]
 def benchmark_sources(source: str) -> list[tuple[str, str]]:
     """Return the name and the source of each corruption and severity of `imagenet-c:PATH`.
 
+    With `?partial=1` those whose folders are there; all, if none is.
+
     Raises
     ------
     EmbedStoreError
@@ -139,7 +141,34 @@ def benchmark_sources(source: str) -> list[tuple[str, str]]:
     found = list(sources(benchmark, path, options))
     if not found:
         one_of(benchmark, {"corruption": benchmark.corruptions[0], "severity": "1", **options})
+    if options.get(PARTIAL) == "1":
+        return [named for named in found if _is_there(named[1])] or found
     return found
+
+
+def left_out(source: str) -> str | None:
+    """Return a notice of the corruptions that a partial copy of a benchmark lacks."""
+    name, _, location = source.partition(":")
+    if name not in presets() or not preset(name).corruptions:
+        return None
+    path, options = split_options(preset(name), location)
+    named = list(sources(preset(name), path, options))
+    missing = [one.split("--", 1)[1].replace("--", "/") for one, at in named if not _is_there(at)]
+    if options.get(PARTIAL) != "1" or not missing or len(missing) == len(named):
+        return None
+    kinds = dict.fromkeys(one.partition("/")[0] for one in missing)
+    return (
+        f"{path} lacks {len(missing)} of {len(named)} folders of {preset(name).title}, of "
+        f"{', '.join(kinds)}: they are left out"
+    )
+
+
+def _is_there(source: str) -> bool:
+    """Whether the folder of one corruption at one severity is."""
+    name, _, location = source.partition(":")
+    path, options = split_options(preset(name), location)
+    at = Path(path).expanduser()
+    return folder_of(preset(name), at, options["corruption"], options["severity"]) is not None
 
 
 def named_sources(source: str) -> list[tuple[str, str]]:

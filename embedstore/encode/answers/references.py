@@ -8,6 +8,7 @@ Dimensions: B rows of a block, C classes of the data set, S of a label space.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +17,7 @@ import polars as pl
 
 from embedstore.encode.answers.questions import Asker
 from embedstore.errors import DatasetError, IdentityError, ModelError
+from embedstore.heads.copies import LIMITED
 from embedstore.heads.head import Head
 from embedstore.heads.stored import head_digest, load_head
 from embedstore.labels import judgements
@@ -23,6 +25,7 @@ from embedstore.labels.space import LabelSpace
 from embedstore.store import Store, layout
 from embedstore.store.datasets import DatasetRecord
 from embedstore.store.manifest import Manifest, read_manifest
+from embedstore.store.pointers import datasets_of
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
@@ -41,7 +44,8 @@ class Reference:
         UnknownNameError
             If the store has no such model or head, or the model nothing over the data set.
         ModelError
-            If the head does not choose among the data set's classes.
+            If the head does not choose among the data set's classes, or its model has not seen the
+            first pictures that a limit leaves.
         IdentityError
             If it saw another data set of that name.
         """
@@ -86,6 +90,13 @@ def _stored(
     if images is not None and not head.native:
         embeddings = store.embeddings(model, dataset)
         return lambda rows: head.logits(embeddings[rows].astype(np.float32)), images
+    limit = re.search(rf"{LIMITED}$", dataset)
+    if limit and dataset not in datasets_of(store.files, model):
+        raise ModelError(
+            f"model {model!r} of the reference head has not seen {dataset!r}, the pictures that "
+            f"--limit leaves; encode them with it first, with the same --limit "
+            f"{limit[0].rpartition('-')[2]}"
+        )
     logits = store.logits(model, dataset, name)  # raises, and says what there is
     manifest = read_manifest(store.files, layout.logits(model, dataset, name))
     assert manifest is not None, "there are logits"

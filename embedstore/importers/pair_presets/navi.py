@@ -21,6 +21,7 @@ import numpy.typing as npt
 from embedstore.correspondence.pairs import Truth
 from embedstore.datasets.presets.found import subfolders
 from embedstore.datasets.presets.text_files import json_of, refuse_malformed
+from embedstore.errors import DatasetError
 from embedstore.importers.given_pairs import GivenPair, GivenView
 from embedstore.importers.pair_grids import GridFile
 from embedstore.importers.pair_presets.copies import Choices, Copy
@@ -63,7 +64,13 @@ class NaviPairs(Copy):
 
     def __init__(self, location: str, stride: int | None) -> None:
         super().__init__(location, stride)
-        scenes = (_shots(self.root, scene) for scene in self._scenes())
+        names = list(self._scenes())
+        if not names:
+            raise DatasetError(
+                f"{self.root} is no copy of NAVI (no OBJECT/wild_set beside a multiview scene); "
+                "see: embedstore data show navi"
+            )
+        scenes = (_shots(self.root, scene) for scene in names)
         drawn = list(itertools.chain.from_iterable(map(_drawn, scenes)))[::KEPT]
         together = [(first, second) for first, second in drawn if second is not None]
         if len(together) < len(drawn):

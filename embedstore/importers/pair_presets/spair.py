@@ -56,6 +56,8 @@ def _pair(path: Path, said: dict[str, Any]) -> GivenPair:
         for which in ("src", "trg")
     )
     points = [np.array(said[f"{which}_kps"], np.float64).reshape(-1, 2) for which in ("src", "trg")]
+    for array in points:  # a negative one is absent
+        array[(array < 0).any(axis=1)] = np.nan
     return GivenPair(
         path.name,
         first,

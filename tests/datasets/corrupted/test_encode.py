@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,8 @@ from click.testing import CliRunner
 
 from cli import main
 from embedstore import Store
+from embedstore.encode.pool import DecodePool
+from embedstore.models import load
 from embedstore.store.verify import verify
 
 pytest.importorskip("imagecorruptions")
@@ -98,10 +101,40 @@ def test_a_bad_map_is_one_failure_and_a_dry_run_measures_corrupted_pictures(
     ]  # fmt: skip
     said = encode(*words, "--strict")
     assert said.exit_code == 3
-    assert "toy on pets--fog_3d--5: 3 pictures, 1 could not be used" in said.stderr
+    *_, counted, why, following = said.stderr.splitlines()
+    assert counted == "toy on pets--fog_3d--5: 3 pictures, 1 could not be used"
+    assert why.startswith("1 of them, such as b.png: transform: the depth map cannot be read")
+    assert following == f"next: embedstore analyze corruptions {tmp_path / 'store'}"
     failures = Store.open(tmp_path / "store").failures("toy", "pets--fog_3d--5")
     assert failures.select("row", "stage").rows() == [(1, "transform")]
     assert failures["reason"][0].startswith("the depth map cannot be read")
+
+
+def test_a_dry_run_measures_what_is_alike_once_and_counts_a_heads_texts_once(
+    encode, manifest, monkeypatch
+):
+    decoded, submit = [], DecodePool.submit
+
+    def counted(self, slot, locators):
+        decoded.extend(locators)
+        return submit(self, slot, locators)
+
+    def with_texts(spec):
+        model = load(spec)
+        model.has_text = True
+        return model
+
+    monkeypatch.setattr(DecodePool, "submit", counted)
+    monkeypatch.setattr("embedstore.models.load", with_texts)
+    monkeypatch.setattr("embedstore.encode.estimate._texts_per_second", lambda _: 100.0)
+    words = ("--model", "other=python:toy_models:headless", "--corrupt", "fog_3d:1-3")
+    words += ("--data", f"pets=csv:{manifest}", "--prompts", "name", "--prompts", "openai-7")
+    said = encode(*words, "--dry-run", "--format", "json")
+    assert said.exit_code == 0, said.stderr
+    rows = json.loads(said.stdout)
+    assert [row["n_texts"] for row in rows] == [(1 + 7) * 2, 0, 0, 0] * 2
+    assert len({row["images_per_second"] for row in rows}) == 4  # two models, clean and corrupted
+    assert len(decoded) == 4 * 3  # each of them the three pictures that there are
 
 
 def test_a_store_refuses_other_maps_under_the_same_name(encode, manifest):

@@ -22,9 +22,10 @@ def test_one_severity_or_several(text, severities):
     assert corruptions(text) == [Corruption("fog", s) for s in severities]
 
 
-@pytest.mark.parametrize("severity", ["0", "6", "4-2", "1-6", "", "3.0", "\u0663", "three"])
+@pytest.mark.parametrize("severity", ["0", "6", "4-2", "1-6", "1,2", "", "3.0", "\u0663", "three"])
 def test_severities_that_there_are_not(severity):
-    with pytest.raises(UnknownNameError, match=r"severity of fog .*; choose one of: 1, 2, 3, 4, 5"):
+    wanted = r"severity of fog .*; write one of 1, 2, 3, 4, 5, a range such as .*1-5.*, or fog:all"
+    with pytest.raises(EmbedStoreError, match=wanted):
         corruptions(f"fog:{severity}")
 
 
