@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from embedstore import zoo
 from embedstore.encode.device import Precision, provenance, resolve_device, resolve_precision
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from embedstore.models.base import Model
 
 
+M = TypeVar("M", "Model", "AnsweringModel")
+
+
 @dataclass(frozen=True, slots=True)
-class LoadedAnswering:
-    """A model that answers questions, ready to run."""
+class Ready(Generic[M]):
+    """A model that the store knows, with the device that it runs on."""
 
     name: str
-    model: AnsweringModel
+    model: M
     device: torch.device
     precision: Precision
     identity: str  # digest of what must not change between runs
@@ -41,22 +45,17 @@ class LoadedAnswering:
         """`cuda` or `cpu`: which defaults hold."""
         return "cuda" if self.device.type == "cuda" else "cpu"
 
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model that is ready to run."""
-
-    name: str
-    model: Model
-    device: torch.device
-    precision: Precision
-    identity: str  # digest of what must not change between runs
-    provenance: Mapping[str, Any]
-
     @property
-    def device_kind(self) -> str:
-        """`cuda` or `cpu`: which defaults hold."""
-        return "cuda" if self.device.type == "cuda" else "cpu"
+    def dtype(self) -> torch.dtype:
+        """Of the model's weights."""
+        import torch
+
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return dtype
+
+
+Loaded: TypeAlias = "Ready[Model]"
+LoadedAnswering: TypeAlias = "Ready[AnsweringModel]"
 
 
 def load_model(store: Store, name: str, spec: str, options: Options, progress: Progress) -> Loaded:
@@ -67,34 +66,19 @@ def load_model(store: Store, name: str, spec: str, options: Options, progress: P
     IdentityError
         If the store knows a model of that name with another identity.
     """
-    require("torch", "encode")
-    import torch
+    from embedstore import models
 
-    from embedstore.models import load
+    def facts(model: Model) -> dict[str, Any]:
+        return {
+            "embedding_dim": model.embedding_dim,
+            "has_text": model.has_text,
+            "has_own_head": model.own_head is not None,
+        }
 
-    device = resolve_device(options.device)
-    precision = resolve_precision(options.precision, device.type)
-    if device.type == "cpu":
-        keep_freed_memory()
-    progress.notice(f"loading {spec}")
-    model = load(spec)
-    for note in model.notes:
-        progress.notice(f"{name}: {note}")
-    ran = provenance(device, model.notes) | {"compiled": str(options.compile)}
-    record = ModelRecord(
-        name=name,
-        spec=spec,
-        identity={**model.identity, "precision": precision, "decoder": decoder_name(options)},
-        embedding_dim=model.embedding_dim,
-        has_text=model.has_text,
-        has_own_head=model.own_head is not None,
-        provenance=ran,
-        factors=zoo.factors(spec),
-        weights_files=weights_files(spec),
-    )
-    found = save_model(store.files, record)
-    model.to(device, getattr(torch, precision), compile=options.compile)
-    return Loaded(name, model, device, precision, digest_of_record(found.identity), ran)
+    ran = {"compiled": str(options.compile)}
+    ready = _ready(store, (name, spec), options, progress, models.load, facts, ran)
+    ready.model.to(ready.device, ready.dtype, compile=options.compile)
+    return ready
 
 
 def load_answering(
@@ -107,36 +91,50 @@ def load_answering(
     IdentityError
         If the store knows a model of that name with another identity.
     """
-    require("torch", "encode")
-    from importlib.metadata import version
-
-    import torch
-
+    require("transformers", "llava")
     from embedstore import models
 
+    def facts(_model: AnsweringModel) -> dict[str, Any]:
+        return {"embedding_dim": 0, "has_text": False, "has_own_head": False}
+
+    ran = {"transformers": version("transformers")}
+    ready = _ready(store, (name, spec), options, progress, models.load_answering, facts, ran)
+    ready.model.to(ready.device, ready.dtype)
+    return ready
+
+
+def _ready(
+    store: Store,
+    named: tuple[str, str],
+    options: Options,
+    progress: Progress,
+    load: Callable[[str], M],
+    facts: Callable[[M], Mapping[str, Any]],
+    ran: Mapping[str, str],
+) -> Ready[M]:
+    """Load a model of a name and SPEC and record it, with what else its numbers depend on."""
+    require("torch", "encode")
+    name, spec = named
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device.type)
     if device.type == "cpu":
         keep_freed_memory()
     progress.notice(f"loading {spec}")
-    model = models.load_answering(spec)
+    model = load(spec)
     for note in model.notes:
         progress.notice(f"{name}: {note}")
-    ran = provenance(device, model.notes) | {"transformers": version("transformers")}
+    done = provenance(device, model.notes) | dict(ran)
     record = ModelRecord(
         name=name,
         spec=spec,
         identity={**model.identity, "precision": precision, "decoder": decoder_name(options)},
-        embedding_dim=0,
-        has_text=False,
-        has_own_head=False,
-        provenance=ran,
+        provenance=done,
         factors=zoo.factors(spec),
         weights_files=weights_files(spec),
+        **facts(model),
     )
     found = save_model(store.files, record)
-    model.to(device, getattr(torch, precision))
-    return LoadedAnswering(name, model, device, precision, digest_of_record(found.identity), ran)
+    return Ready(name, model, device, precision, digest_of_record(found.identity), done)
 
 
 def decoder_name(options: Options) -> str:
