@@ -155,8 +155,9 @@ def _protocol(
     EmbedStoreError
         If it is to be measured by boxes that it lacks.
     """
-    has_boxes = pairs.truth != "keypoints" or not (bare := _without_box(pairs))
-    if unit == "box" and not has_boxes:
+    asks_boxes = pairs.truth == "keypoints" and unit in (None, "box")
+    bare = _without_box(pairs) if asks_boxes else 0
+    if unit == "box" and bare:
         raise EmbedStoreError(
             f"pairs {pairs.name!r} of data set {pairs.dataset!r} have no box to measure by "
             f"({bare:,} of {pairs.n_pairs:,}); give --unit image, choose other --pairs, or import "
@@ -165,10 +166,9 @@ def _protocol(
     return protocol_of(
         pairs.truth,
         pairs.facts.get("preset"),
-        unit=unit,
+        unit="image" if bare else unit,
         thresholds=thresholds,
         sampling=sampling,
-        has_boxes=has_boxes,
     )
 
 
@@ -213,7 +213,7 @@ def _has_layer(store: Store, model: str, dataset: str, layer: str) -> bool:
     except UnknownNameError:
         return False
     except StoreError:  # it is begun: refused where it is read, with what to do
-        return True
+        pass
     return True
 
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from embedstore.analysis import analysis
 from embedstore.corruption.benchmarks import cells_of, known_as
-from embedstore.corruption.errors import Level, figures
+from embedstore.corruption.errors import Level, figures, joined
 from embedstore.corruption.folders import Rows
 from embedstore.corruption.measuring import Measurement, Selection, in_store, in_table
 from embedstore.errors import EmbedStoreError, UnknownNameError
@@ -134,7 +134,4 @@ def _figures(part: Measurement, by: Level, *, partial: bool, extra: bool) -> Ite
         divided = figures(
             rows, cells, part.normalisers[space], by=by, partial=partial, no_clean=part.no_clean
         )
-        notes = pl.concat_str(
-            "note", pl.lit(part.note, pl.String), separator="; ", ignore_nulls=True
-        )
-        yield divided.with_columns(note=pl.when(notes != "").then(notes))
+        yield divided.with_columns(note=joined("note", pl.lit(part.note, pl.String)))

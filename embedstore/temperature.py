@@ -215,6 +215,5 @@ def _id_dataset(store: Store, wanted: str) -> str:
 
 
 __all__ = [
-    "NoTemperature", "ScaledRun", "Temperatures", "classwise", "has_logits",
-    "judged_logits", "stored_judgement",
+    "NoTemperature", "ScaledRun", "Temperatures", "classwise", "judged_logits", "stored_judgement",
 ]  # fmt: skip

@@ -102,7 +102,6 @@ def protocol_of(
     unit: Unit | None = None,
     thresholds: Sequence[float] | None = None,
     sampling: Sampling | None = None,
-    has_boxes: bool = True,
 ) -> Protocol | None:
     """Return what is measured of a set of pairs; None if its truth does not know the unit.
 
@@ -118,8 +117,6 @@ def protocol_of(
         In place of the usual ones.
     sampling
         In place of the preset's.
-    has_boxes
-        Whether every pair of keypoints has one; else they are measured by the picture.
 
     Raises
     ------
@@ -129,8 +126,6 @@ def protocol_of(
     usual = PRESETS.get(preset or "", GENERIC[truth])
     if unit is not None and unit not in UNITS[truth]:
         return None
-    if truth == "keypoints" and not has_boxes:
-        unit = unit or "image"
     units = (unit,) if unit else tuple(dict.fromkeys(limit.unit for limit in usual.limits))
     limits = tuple(limit for limit in usual.limits if limit.unit in units)
     if thresholds is not None:

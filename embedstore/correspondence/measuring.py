@@ -145,7 +145,7 @@ def scene_of(pair: Pair, truth: Truth, sight: Sight) -> Scene | None:
 
 
 def count_right(
-    scene: Scene, found: Matches, protocol: Protocol, pixel_scale: float = 1.0
+    scene: Scene, found: Matches, protocol: Protocol, pixel_scale: float
 ) -> tuple[I64, F64]:
     """Return how many matches are right, and how many would be by chance: (L,), (L,).
 

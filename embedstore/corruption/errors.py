@@ -78,8 +78,12 @@ def figures(
         _undivided(summed, keys, normaliser, by, partial),
     ):
         rows = rows.join(notes, keys, how="left", nulls_equal=True, maintain_order="left")
-    note = pl.concat_str("note", "undivided", separator="; ", ignore_nulls=True)
-    return _finished(rows.with_columns(note=pl.when(note != "").then(note)), normaliser, by)
+    return _finished(rows.with_columns(note=joined("note", "undivided")), normaliser, by)
+
+
+def joined(*notes: str | pl.Expr) -> pl.Expr:
+    """Put notes behind each other; null where there is none."""
+    return pl.concat_str(notes, separator="; ", ignore_nulls=True).replace("", None)
 
 
 def _beside(
@@ -192,8 +196,7 @@ def _notes(
         pl.when("clean").then(no_clean).when("clean_divisor").then(unknown),
         pl.lit(normaliser.note, pl.String),
     ]
-    note = pl.concat_str(parts, separator="; ", ignore_nulls=True)
-    return found.select(*keys, note=pl.when(note != "").then(note))
+    return found.select(*keys, note=joined(*parts))
 
 
 def _lacking(column: str, whose: str) -> pl.Expr:
@@ -230,8 +233,7 @@ def _undivided(
             (no_more, "{} errs no more under {} than on clean pictures: no relative error"),
         )
     ]
-    note = pl.concat_str(said, separator="; ", ignore_nulls=True)
-    return found.select(*keys, undivided=pl.when(note != "").then(note))
+    return found.select(*keys, undivided=joined(*said))
 
 
 def _some(names: pl.Expr) -> pl.Expr:
@@ -242,8 +244,6 @@ def _some(names: pl.Expr) -> pl.Expr:
 
 def _finished(rows: pl.DataFrame, normaliser: Normaliser, by: Level) -> pl.DataFrame:
     """Name the normaliser, and bound what is a proportion of independent pictures."""
-    if by != "severity":
-        rows = rows.drop("dataset", strict=False)
     rows = rows.with_columns(
         normaliser=pl.lit(normaliser.name, pl.String),
         normaliser_source=pl.lit(normaliser.source, pl.String),
@@ -252,6 +252,8 @@ def _finished(rows: pl.DataFrame, normaliser: Normaliser, by: Level) -> pl.DataF
         rows = with_clopper_pearson(
             rows, "n_correct", "n_samples", low="accuracy_low", high="accuracy_high"
         )
+    else:
+        rows = rows.drop("dataset", strict=False)
     return rows.select(
         (pl.col(name) if name in rows.columns else pl.lit(None)).cast(dtype).alias(name)
         for name, dtype in CORRUPTIONS.items()

@@ -15,7 +15,7 @@ import polars as pl
 
 from embedstore.corruption.benchmarks import benchmark_of
 from embedstore.errors import EmbedStoreError
-from embedstore.published.tables import read_table
+from embedstore.published.tables import csv_lines, read_table
 from embedstore.schema.corruption import UNDER_CORRUPTION
 
 #: What clean pictures are called in place of a corruption.
@@ -67,11 +67,7 @@ def read_accuracies(path: str | Path) -> pl.DataFrame:
 def _csv_lines(path: Path) -> list[list[str]]:
     """Return the fields of a CSV file; of any other none: who reads it says what it is."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            first = file.readline()
-            file.seek(0)
-            lines = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
-            return [[field.strip() for field in line] for line in lines if line]
+        return [[field.strip() for field in line] for _, line in csv_lines(path) if line]
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
 

@@ -1,15 +1,17 @@
 """What an image encoder chooses among the options that a language model was given.
 
-Dimensions: N samples of the data set, M of them, K options at most, C classes of the data set.
+Dimensions: N samples of the data set, M of them, B of a block, K options at most, C classes of the
+data set.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from embedstore.heads.head import Head
 from embedstore.heads.logits import has_logits
 from embedstore.heads.stored import load_head
 from embedstore.store import Store, layout
@@ -43,7 +45,7 @@ def choices(store: Store, run: OutcomeRun, rows: I64, options: pl.Series) -> I64
     """
     if not has_logits(store, run):
         return None
-    head = load_head(store, run.model, run.head)
+    logits_of = _logits_of(store, run)
     judged = stored_judgement(store, run)
     columns = {class_id: i for i, class_id in enumerate(judged.space.class_ids)}
     place = np.array([columns[c] for c in store.dataset(run.dataset).class_ids], np.int64)
@@ -51,7 +53,7 @@ def choices(store: Store, run: OutcomeRun, rows: I64, options: pl.Series) -> I64
     chosen = np.empty(len(rows), np.int64)
     for start in range(0, len(rows), BLOCK_ROWS):
         part = slice(start, start + BLOCK_ROWS)
-        logits = judged.space.cut(_logits(store, run, head, rows[part]))
+        logits = judged.space.cut(logits_of(rows[part]))
         offered = np.take_along_axis(logits, place[among[part]], axis=1)
         offered[among[part] < 0] = -np.inf
         best = offered.argmax(axis=1)  # the first of equals
@@ -59,12 +61,14 @@ def choices(store: Store, run: OutcomeRun, rows: I64, options: pl.Series) -> I64
     return chosen
 
 
-def _logits(store: Store, run: OutcomeRun, head: Head, rows: I64) -> F32:
+def _logits_of(store: Store, run: OutcomeRun) -> Callable[[I64], F32]:
+    """Return what gives the logits of rows: (B,) -> (B, C)."""
+    head = load_head(store, run.model, run.head)
     images = read_manifest(store.files, layout.images(run.model, run.dataset))
     if head.native or images is None:
-        return store.logits(run.model, run.dataset, run.head)[rows]
+        return store.logits(run.model, run.dataset, run.head).__getitem__
     stored = store.embeddings(run.model, run.dataset)
-    return head.logits(finite_rows(stored, rows, f"row {{}} of {run.dataset!r}"))
+    return lambda rows: head.logits(finite_rows(stored, rows, f"row {{}} of {run.dataset!r}"))
 
 
 def _padded(options: pl.Series) -> I64:

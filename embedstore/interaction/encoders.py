@@ -130,7 +130,8 @@ def encoder_runs(store: Store, asked: Asked, encoder: str | None) -> list[Outcom
         runs = store.outcome_runs(name)
     classes = set(store.dataset(asked.dataset).class_ids)
     found: dict[str, OutcomeRun] = {}
-    for run in sorted(runs, key=lambda r: (r.space.removesuffix(SUFFIX) not in _own(r), r)):
+    own = (ALL, asked.dataset)  # names of the data set's own label space
+    for run in sorted(runs, key=lambda r: (r.space.removesuffix(SUFFIX) not in own, r)):
         if run.dataset == asked.dataset and run.head not in found:
             space = store.space(run)
             if space["labels"] == "label" and set(space["class_ids"]) == classes:
@@ -143,11 +144,6 @@ def encoder_runs(store: Store, asked: Asked, encoder: str | None) -> list[Outcom
             "in: embedstore import predictions"
         )
     return [found[head] for head in sorted(found)]
-
-
-def _own(run: OutcomeRun) -> tuple[str, str]:
-    """Return the names of a data set's own label space."""
-    return ALL, run.dataset
 
 
 def _no_encoder(store: Store, asked: Asked) -> EmbedStoreError:

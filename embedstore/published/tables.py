@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import difflib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -163,22 +163,28 @@ def read_table(path: Path) -> pl.DataFrame:
     return frame.select(_typed(column) for column in frame)
 
 
-def _read_csv(path: Path) -> pl.DataFrame:
-    """Read a CSV file as texts, each line as wide as the titles."""
+def csv_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and fields of each line, parted by the sign that the first has most of."""
     with path.open(newline="", encoding="utf-8-sig") as file:
         first = file.readline()
         file.seek(0)
         lines = csv.reader(file, delimiter=max(",;\t", key=first.count), strict=True)
-        titles = [title.strip() for title in next(lines, [])]
-        _check_titles(path, titles)
-        rows = []
-        for row in lines:
-            if row and len(row) != len(titles):
-                raise EmbedStoreError(
-                    f"{path} is ragged: line {lines.line_num} has {len(row)} values for "
-                    f"{len(titles)} titles; mend the line"
-                )
-            rows += [row] if row else []
+        yield from ((lines.line_num, fields) for fields in lines)
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    """Read a CSV file as texts, each line as wide as the titles."""
+    lines = csv_lines(path)
+    titles = [title.strip() for title in next(lines, (0, []))[1]]
+    _check_titles(path, titles)
+    rows = []
+    for number, row in lines:
+        if row and len(row) != len(titles):
+            raise EmbedStoreError(
+                f"{path} is ragged: line {number} has {len(row)} values for {len(titles)} titles; "
+                "mend the line"
+            )
+        rows += [row] if row else []
     return pl.DataFrame(rows, schema=dict.fromkeys(titles, pl.String), orient="row")
 
 

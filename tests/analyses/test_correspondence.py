@@ -300,12 +300,12 @@ def test_keypoints_without_boxes_are_measured_by_the_picture(tmp_path):
         ({"keep": -1}, "keep is -1; give a number from 1 on, or 0 to keep all"),
         ({"pairs": "none"}, "unknown set of pairs 'none'; choose one of: points, walls"),
         ({"layer": "5"}, "unknown layer of 'model' over 'data'"),
-        ({"models": "other"}, "other"),
+        ({"models": "other"}, "unknown model 'other'; choose one of: model"),
         ({"datasets": "other"}, "no data set here has pairs of pictures; bring some in with"),
     ],
 )
 def test_what_cannot_be_is_one_line(given, options, message):
-    with pytest.raises(EmbedStoreError, match=".*") as refused:
+    with pytest.raises(EmbedStoreError) as refused:
         analysis.run("correspondence", given, **options)
     assert message in str(refused.value)
     assert "\n" not in str(refused.value)

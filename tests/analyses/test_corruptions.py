@@ -180,9 +180,9 @@ def test_a_planted_store_is_what_rows_say(planted):
 def test_planted_accuracies_lie_within_the_bounds(planted):
     simulation, expected = planted
     frame = corruptions(simulation.store, by="severity").with_columns(truth=expected.ravel())
-    assert frame["corruption"].to_list() == ["fog"] * 3 + ["frost"] * 3 + ["rain"] * 3 + (
-        frame["corruption"][9:].to_list()
-    )
+    cells = [(c, s) for c in ("fog", "frost", "rain") for s in (1, 2, 4)]  # as the truths stand
+    assert frame.select("corruption", "severity").rows() == cells * 3
+    assert frame["model"].to_list() == [m for m in simulation.store.models for _ in cells]
     held = frame.select(pl.col("truth").is_between("accuracy_low", "accuracy_high").sum()).item()
     assert held >= 24  # of 27, each with 95 %
 

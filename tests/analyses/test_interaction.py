@@ -33,17 +33,13 @@ CLIP = "open_clip:ViT-L-14-336/openai"
 TABLE = ("both_right", "model_only", "encoder_only", "neither")
 
 
-def table(rows: list[dict]) -> pl.DataFrame:
-    columns = {name: [row.get(name) for row in rows] for name in schema.ANSWERS}
-    return pl.DataFrame(columns, schema=dict(schema.ANSWERS))
-
-
 def ask(store: Store, rows: list[dict], model: str = "llava", protocol: str = "options-2") -> None:
     """Put a language model's answers about `data` into a store."""
     if model not in store.models:
         record = ModelRecord(model, LLAVA, {"weights": model}, 0, False, False, {})
         save_model(store.files, record)
-    save_answers(store.files, model, "data", protocol, table(rows), {})
+    answers = pl.DataFrame(rows, schema=dict(schema.ANSWERS))
+    save_answers(store.files, model, "data", protocol, answers, {})
 
 
 def compared(store: Store, **options) -> dict:

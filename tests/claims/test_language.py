@@ -23,18 +23,16 @@ def test_fewer_options_are_no_gain(tmp_path, say, monkeypatch):
          "scores_per_token": logits[i, [c, (c + 1) % 5]].tolist()}
         for i, c in enumerate(labels)
     ]  # fmt: skip
-    columns = {name: [row.get(name) for row in rows] for name in schema.ANSWERS}
-    answers = pl.DataFrame(columns, schema=dict(schema.ANSWERS))
+    answers = pl.DataFrame(rows, schema=dict(schema.ANSWERS))
     right = [bool(np.diff(row["scores_per_token"])[0] <= 0) for row in rows]
     say(store, "llava", right, head="two-options", prediction=labels)
     monkeypatch.setattr(
         "embedstore.claims.language.own_encoder",
         lambda _store, name: "model" if name == "llava" else None,
     )
-    evidence = Evidence(store, False, "data", 5, 400, 0)
-    by_outcomes = AgainstEncoder("hardest").find(evidence)
+    by_outcomes = AgainstEncoder("hardest").find(Evidence(store, False, "data", 5, 400, 0))
     save_answers(store.files, "llava", "data", "two-options", answers, {})
-    by_answers = AgainstEncoder("hardest").find(evidence)
+    by_answers = AgainstEncoder("hardest").find(Evidence(store, False, "data", 5, 400, 0))
     assert by_outcomes.value > 0.1
     assert by_outcomes.p_value < 0.01
     assert (by_answers.value, by_answers.low, by_answers.high) == (0.0, 0.0, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,8 +122,6 @@ def test_chance_is_the_share_of_cells_that_would_be_right(pairs, maps):
 
 
 def test_pairs_without_a_class_are_one_mean(pairs, maps):
-    from dataclasses import replace
-
     none = table([replace(pair, group=None) for pair in pairs], maps)
     assert list(none) == [None]
     assert none[None]["recall"] == none[None]["n_correct"] / none[None]["n_matches"]
@@ -131,8 +130,6 @@ def test_pairs_without_a_class_are_one_mean(pairs, maps):
 
 
 def test_a_pair_without_a_box_or_without_keypoints_that_are_seen(pairs, maps):
-    from dataclasses import replace
-
     with pytest.raises(EmbedStoreError, match="no box to measure by; give --unit image"):
         table([replace(pairs[0], box=None)], maps)
     unseen = replace(pairs[0], keypoints=np.full((3, 4), np.nan))

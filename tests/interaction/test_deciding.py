@@ -17,8 +17,7 @@ from embedstore.stats.paired import mcnemar
 
 
 def table(*rows: dict) -> pl.DataFrame:
-    columns = {name: [row.get(name) for row in rows] for name in schema.ANSWERS}
-    return pl.DataFrame(columns, schema=dict(schema.ANSWERS))
+    return pl.DataFrame(rows, schema=dict(schema.ANSWERS))
 
 
 def decisions(answers: pl.DataFrame, score: Score, where: str = "a") -> Decisions:
@@ -164,8 +163,8 @@ def test_answers_that_nothing_decides_are_refused_with_the_remedy():
     rows = [{"sample_index": 0, "order": 0, "answer": "A"}]
     with pytest.raises(DatasetError, match="a hold no parsed answers; bring them in anew with"):
         decisions(table(*rows), "text")
-    rows = two_orders([[float("nan"), -2], [-2, float("nan")]])
-    rows = [row | {"scores": [-1, -2]} for row in rows]
+    rows = two_orders([[float("nan"), -2.0], [-2.0, float("nan")]])
+    rows = [row | {"scores": [-1.0, -2.0]} for row in rows]
     with pytest.raises(DatasetError, match="no per-token scores and .* hold: --score sum"):
         decisions(table(*rows), "per-token")
 

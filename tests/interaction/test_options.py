@@ -23,8 +23,7 @@ def answer(index: int, order: int, options=None, classes=None, **more) -> dict:
 
 
 def check(*rows: dict) -> None:
-    columns = {name: [row.get(name) for row in rows] for name in schema.ANSWERS}
-    check_options(pl.DataFrame(columns, schema=dict(schema.ANSWERS)), PETS, IDS, "answers of 'm'")
+    check_options(pl.DataFrame(rows, schema=dict(schema.ANSWERS)), PETS, IDS, "answers of 'm'")
 
 
 def test_options_name_classes_by_id_or_by_a_name_of_its_own():
