@@ -16,6 +16,13 @@ def store_argument(name: str = "store", *, required: bool = True) -> click.Argum
     return click.Argument([name], type=folder, metavar=metavar, required=required)
 
 
+def store_of(ctx: click.Context) -> Path | None:
+    """Return the store on a command line that is being completed."""
+    # The option still lacks its value, and click stops there: arguments are not parsed yet.
+    store = ctx.params.get("store") or next(iter(ctx.args), None)
+    return None if store is None else Path(store).expanduser()
+
+
 def complete_in_store(folders: str) -> Any:
     """Return a completion of the names that the store on the command line has in `folders`.
 
@@ -25,11 +32,8 @@ def complete_in_store(folders: str) -> Any:
     def complete(
         ctx: click.Context, _parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        # The option still lacks its value, and click stops there: arguments are not parsed yet.
-        store = ctx.params.get("store") or next(iter(ctx.args), None)
-        if store is None:
-            return []
-        entries = Path(store).expanduser().glob(f"{folders}/*")
+        store = store_of(ctx)
+        entries = [] if store is None else store.glob(f"{folders}/*")
         names = sorted({e.name for e in entries if e.name.startswith(incomplete) and e.is_dir()})
         return [CompletionItem(name) for name in names]
 

@@ -8,6 +8,13 @@ from typing import Any
 import click
 
 from cli.arguments import pair, store_argument
+from cli.encode_completion import (
+    complete_corruption,
+    complete_decoding,
+    complete_kept,
+    complete_protocol,
+    complete_reference,
+)
 from cli.tables import format_option, show
 
 _LAYERS = re.compile(r"(last|-?\d+)(,\s*(last|-?\d+))*")
@@ -53,6 +60,7 @@ class _BarePatches(click.Command):
     "--corrupt",
     multiple=True,
     metavar="KIND:SEVERITY",
+    shell_complete=complete_corruption,
     help="Encode each data set corrupted too, as NAME--KIND--SEVERITY: fog:3, fog:1-5, fog:all. "
     "ImageNet-C's kinds; near_focus, far_focus, fog_3d where a manifest has a column depth. May "
     "be repeated.",
@@ -97,18 +105,21 @@ class _BarePatches(click.Command):
     default="embeddings,outcomes,logits",
     show_default=True,
     metavar="PART,...",
+    shell_complete=complete_kept,
     help="What to store. Without logits, which are most of the bytes of many classes, they can be "
     "made of the embeddings later: encode again, or head apply.",
 )
 @click.option(
     "--protocol",
     metavar="two-options|letters-N|n-way-N",
+    shell_complete=complete_protocol,
     help="What a language model (llava:) is asked: the true class or the strongest wrong one of "
     "--reference-head; one letter of the data set's N classes; the true class among N.",
 )
 @click.option(
     "--reference-head",
     metavar="MODEL@HEAD",
+    shell_complete=complete_reference,
     help="Whose strongest wrong class two-options offers; a model over the same data set in the "
     "store.",
 )
@@ -117,6 +128,7 @@ class _BarePatches(click.Command):
     default="likelihood",
     show_default=True,
     metavar="likelihood|greedy",
+    shell_complete=complete_decoding,
     help="Whether the likeliest option is the answer, or the one that a decoded text names.",
 )
 @click.option(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TypeVar
 
@@ -161,6 +161,14 @@ def own_class_list(name: str) -> str:
     """Return what a data set's own classes are called as a list."""
     # One called `imagenet` may have classes of its own; their list is not ImageNet's.
     return f"{name}-classes" if name == imagenet().name else name
+
+
+def with_class_list(listing: Listing, name: str) -> Listing:
+    """Name the classes of data set `name` after it, where they have no name."""
+    classes = listing.classes
+    if classes is None or classes.name:
+        return listing
+    return replace(listing, classes=replace(classes, name=own_class_list(name)))
 
 
 def _digests(read: Reader, locators: pl.Series, progress: Callable[[int], None]) -> pl.Series:

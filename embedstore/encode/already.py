@@ -24,7 +24,7 @@ OWN = "own"
 
 def is_encoded(store: Store, name: str, spec: str, request: Request, dataset: Dataset) -> bool:
     """Whether all that a request asks of a model and a data set is committed."""
-    if name not in store.models or not _same_model(store.model(name), spec, request.options):
+    if name not in store.models or not is_same_model(store.model(name), spec, request.options):
         return False
     fingerprint = dataset.record.fingerprint
     images = read_manifest(store.files, layout.images(name, dataset.record.name))
@@ -49,12 +49,12 @@ def prompted(request: Request, dataset: Dataset) -> list[tuple[Prompts, ClassLis
     return [(prompts, classes) for prompts in request.prompts for classes in lists]
 
 
-def _same_model(record: ModelRecord, spec: str, options: Options) -> bool:
+def is_same_model(record: ModelRecord, spec: str, options: Options) -> bool:
     """Whether the model of the store is the one asked for, as far as its SPEC and files tell."""
     return (
         record.spec == spec
-        and options.precision in ("auto", record.identity["precision"])
-        and record.identity["decoder"] == decoder_name(options)
+        and options.precision in ("auto", record.identity.get("precision"))
+        and record.identity.get("decoder") == decoder_name(options)
         and record.weights_files == weights_files(spec)  # else perhaps other weights
     )
 

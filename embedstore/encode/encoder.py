@@ -184,12 +184,11 @@ class Encoder:
         head_runs: list[HeadWork],
         patches: list[PatchRun],
     ) -> ImagePass:
-        loaded, samples, source = self.loaded, dataset.samples, dataset.source
-        n_bytes = samples["n_bytes"].to_numpy()
+        loaded = self.loaded
         return kind(
             run,
             head_runs,
-            Pictures(source.reader(), source.locators(samples), samples["path"], n_bytes),
+            Pictures.of(dataset),
             Forward(loaded.model, loaded.device, loaded.precision, [p.layer for p in patches]),
             patches,
             stage=f"{self.name}: {dataset.record.name}{', patches' if patches else ''}",

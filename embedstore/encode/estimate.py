@@ -18,7 +18,7 @@ from embedstore.datasets.corrupted.source import CorruptSource
 from embedstore.datasets.presets.source import PresetSource
 from embedstore.datasets.sources import Listing, Source
 from embedstore.encode.already import OWN
-from embedstore.encode.answers.estimate import estimate_answers
+from embedstore.encode.answers.estimate import estimate_answers, n_done
 from embedstore.encode.device import Forward, resolve_device, resolve_precision
 from embedstore.encode.patches import chosen_layers, row_bytes
 from embedstore.encode.pool import DecodePool
@@ -28,7 +28,6 @@ from embedstore.prompts import imagenet
 from embedstore.schema import EMBEDDINGS, LOGITS, MAXIMUM, TEXT_EMBEDDINGS
 from embedstore.store import Store, layout
 from embedstore.store.contents import committed
-from embedstore.store.runs import BlockRun
 
 if TYPE_CHECKING:
     from embedstore.models.base import Model
@@ -111,9 +110,9 @@ class _Measured:
         if n_texts and self.text_rate is None:
             self.text_rate = _texts_per_second(model)
         names = self.model_name, limited_name(name, n_rows, len(listing.paths))
-        done = _done(store, layout.images(*names))
+        done = n_done(store, layout.images(*names))
         left = max(n_rows - done, 0)
-        layers = {n: n_rows - _done(store, layout.patches(*names, n)) for n in self.forward.layers}
+        layers = {n: n_rows - n_done(store, layout.patches(*names, n)) for n in self.forward.layers}
         judged = _head_rows(store, names, heads, n_rows, request)
         again = judged[OWN][1] if model.own_head and model.own_head.native else 0
         # Patches and a native head's logits come from the same pass.
@@ -204,14 +203,6 @@ def _texts_per_second(model: Model) -> float:
     return N_TEXTS / (time.perf_counter() - began)
 
 
-def _done(store: Store | None, folder: str) -> int:
-    run = BlockRun.planned(store.files, folder) if store else None
-    if run is None:
-        return 0
-    missing = sum(stop - start for start, stop in map(run.plan.rows, run.missing()))
-    return run.plan.n_rows - missing
-
-
 def _head_rows(
     store: Store | None,
     names: tuple[str, str],
@@ -222,7 +213,7 @@ def _head_rows(
     """Return how many outcomes and how many logits of each head are left to make."""
     left = {}
     for head in heads:
-        logits = n_rows - _done(store, layout.logits(*names, head))
+        logits = n_rows - n_done(store, layout.logits(*names, head))
         outcomes = logits if request.options.keeps_logits else n_rows
         folder = f"models/{names[0]}/outcomes/{names[1]}/{head}"
         if store and committed(store.files, folder):

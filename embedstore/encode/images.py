@@ -21,6 +21,7 @@ from embedstore.encode.device_decode import DeviceDecoder
 from embedstore.encode.patches import PatchRun
 from embedstore.encode.pool import DecodePool
 from embedstore.encode.progress import Progress
+from embedstore.encode.registration import Dataset
 from embedstore.encode.writer import Writer
 from embedstore.errors import NonFiniteError
 from embedstore.heads.run import HeadWork
@@ -60,6 +61,13 @@ class Pictures:
     locators: pl.Series  # (N,) what the reader is given; compact, where a list of a million is not
     paths: pl.Series  # (N,) what messages name
     n_bytes: npt.NDArray[np.int64]  # (N,)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Pictures:
+        """Open those of a data set."""
+        samples, source = dataset.samples, dataset.source
+        n_bytes = samples["n_bytes"].to_numpy()
+        return cls(source.reader(), source.locators(samples), samples["path"], n_bytes)
 
 
 class ImagePass:
@@ -128,12 +136,8 @@ class ImagePass:
 
     def batches(self, blocks: Sequence[int]) -> Iterator[Batch]:
         """Yield the batches of these blocks, in order."""
-        rows = self.plan.batch_rows
-        self.n_rows = sum(stop - start for start, stop in map(self.plan.rows, blocks))
-        for block in blocks:
-            first, end = self.plan.rows(block)
-            for start in range(first, end, rows):
-                yield Batch(block, start, min(start + rows, end), last=start + rows >= end)
+        self.n_rows = self.plan.count(blocks)
+        yield from batches_of(self.plan, blocks)
 
     def end(self, writer: Writer) -> None:
         """Have done, after the last block, what there is to do then; all batches are collected."""
@@ -258,6 +262,15 @@ class PatchPass(ImagePass):
         if self._failed is None:
             self._failed = self.run.failures()
         return self._failed
+
+
+def batches_of(plan: Plan, blocks: Sequence[int]) -> Iterator[Batch]:
+    """Yield the batches of a run's blocks, in order."""
+    for block in blocks:
+        first, end = plan.rows(block)
+        for start in range(first, end, plan.batch_rows):
+            stop = min(start + plan.batch_rows, end)
+            yield Batch(block, start, stop, last=stop == end)
 
 
 def _empty_block(

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from embedstore.datasets.sources import Listing, Source, describe, own_class_list
+from embedstore.datasets.sources import Listing, Source, describe, with_class_list
 from embedstore.encode.progress import Progress
 from embedstore.encode.request import limited_name
 from embedstore.labels import class_map
@@ -74,7 +74,7 @@ def register(
         progress.notice(notice)
     n_whole = len(listing.paths)
     if limit is not None and limit < n_whole:
-        listing = _limited(_with_class_list(listing, name), limit)
+        listing = _limited(with_class_list(listing, name), limit)
         name = limited_name(name, limit, n_whole)
     known = store.dataset(name) if name in store.datasets else None
     progress.begin(f"reading {name}", len(listing.paths))
@@ -89,14 +89,6 @@ def register(
     for text_set, texts in captions.items():
         save_captions(store.files, text_set, name, texts)
     return Dataset(record, store.samples(name), source)
-
-
-def _with_class_list(listing: Listing, name: str) -> Listing:
-    """Name the classes of data set `name` after it, where they have no name."""
-    classes = listing.classes
-    if classes is None or classes.name:
-        return listing
-    return replace(listing, classes=replace(classes, name=own_class_list(name)))
 
 
 def _limited(listing: Listing, limit: int) -> Listing:

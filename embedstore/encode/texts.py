@@ -71,7 +71,7 @@ def encode_texts(
     if missing:
         _, frame = store.texts(texts)
         known = known or KnownTexts(store, model.name)
-        left = sum(stop - start for start, stop in map(run.plan.rows, missing))
+        left = run.plan.count(missing)
         stage = f"{model.name}: texts {texts}"
         progress.begin(stage, run.plan.n_rows, run.plan.n_rows - left, "texts")
         for block in range(run.plan.n_blocks):

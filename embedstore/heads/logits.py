@@ -49,10 +49,8 @@ def logit_blocks(store: Store, run: OutcomeRun) -> Iterator[F32]:
     if _are_stored(store, run) or not has_logits(store, run):
         yield from store.logits(run.model, run.dataset, run.head).blocks()
         return
-    head, embeddings = (
-        load_head(store, run.model, run.head),
-        store.embeddings(run.model, run.dataset),
-    )
+    head = load_head(store, run.model, run.head)
+    embeddings = store.embeddings(run.model, run.dataset)
     step = max(1, _VALUES // len(head.class_ids))
     for start in range(0, len(embeddings), step):
         yield head.logits(embeddings[start : start + step])

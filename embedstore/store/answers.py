@@ -129,12 +129,8 @@ def asking_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[objec
     """Return one row a protocol whose answers are under way, as `answers/PROTOCOL`."""
     rows: list[tuple[object, ...]] = []
     for protocol in files.folders(f"models/{model}/answers/{dataset}"):
-        folder = layout.answers(model, dataset, protocol)
-        run, manifest = BlockRun.planned(files, folder), read_manifest(files, folder)
-        if run is None or manifest is not None:
-            continue
-        done = run.plan.n_blocks - len(run.missing())
-        state = f"{done} of {run.plan.n_blocks} blocks"
-        counts = (run.plan.n_rows, len(run.failures()), 0)
-        rows.append((model, dataset, f"answers/{protocol}", *counts, state))
+        run = BlockRun.planned(files, layout.answers(model, dataset, protocol))
+        if run is not None and run.manifest is None:
+            counts = (run.plan.n_rows, len(run.failures()), 0)
+            rows.append((model, dataset, f"answers/{protocol}", *counts, run.state))
     return rows

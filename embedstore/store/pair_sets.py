@@ -24,8 +24,6 @@ def pair_rows(files: LocalFiles, dataset: str) -> list[tuple[object, ...]]:
     for name in begun_sets(files, dataset):
         run = BlockRun.planned(files, layout.pairs(dataset, name))
         if run is not None:
-            done, manifest = run.plan.n_blocks - len(run.missing()), run.manifest
-            state = "finished" if manifest else f"{done} of {run.plan.n_blocks} blocks"
-            counts = (run.plan.n_rows, 0, manifest.n_bytes if manifest else 0)
-            rows.append((None, dataset, f"pairs/{name}", *counts, state))
+            n_bytes = run.manifest.n_bytes if run.manifest else 0
+            rows.append((None, dataset, f"pairs/{name}", run.plan.n_rows, 0, n_bytes, run.state))
     return rows

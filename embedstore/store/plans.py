@@ -5,7 +5,7 @@ Dimensions: N rows of the run, B rows of a block.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ PLAN = "plan.json"
 class Plan:
     """What is fixed before the first block: a resumed run takes it over."""
 
-    kind: str  # images, patches, text-embeddings, logits, outcomes, pairs
+    kind: str  # images, patches, text-embeddings, logits, outcomes, answers, pairs
     n_rows: int  # N
     block_rows: int  # B
     batch_rows: int  # rows that go through the model at once; batches never cross blocks
@@ -35,6 +35,10 @@ class Plan:
     def rows(self, block: int) -> tuple[int, int]:
         """Return the block's first row and the row after its last."""
         return block * self.block_rows, min((block + 1) * self.block_rows, self.n_rows)
+
+    def count(self, blocks: Iterable[int]) -> int:
+        """Return the rows of some blocks together."""
+        return sum(stop - start for start, stop in map(self.rows, blocks))
 
     def record(self) -> Record:
         """Return the plan as JSON values."""

@@ -21,9 +21,7 @@ def run_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[object, 
         run = BlockRun.planned(files, layout.images(model, dataset))
         if run is None:
             return answers.asking_rows(files, model, dataset)
-        done = run.plan.n_blocks - len(run.missing())
-        state = f"{done} of {run.plan.n_blocks} blocks"
-        return [(model, dataset, None, run.plan.n_rows, len(run.failures()), 0, state)]
+        return [(model, dataset, None, run.plan.n_rows, len(run.failures()), 0, run.state)]
     images = read_manifest(files, layout.images(model, dataset))
     common = (record["n_rows"], record["n_failures"])
     rows: list[tuple[object, ...]] = []
@@ -47,14 +45,11 @@ def _patch_rows(files: LocalFiles, model: str, dataset: str) -> list[tuple[objec
     """Return one row a layer of patch features; they stand where heads do, as `patches/LAYER`."""
     rows: list[tuple[object, ...]] = []
     for layer in begun_layers(files, model, dataset):
-        folder = layout.patches(model, dataset, layer)
-        run, manifest = BlockRun.planned(files, folder), read_manifest(files, folder)
-        if run is None:
-            continue
-        done = run.plan.n_blocks - len(run.missing())
-        state = "finished" if manifest else f"{done} of {run.plan.n_blocks} blocks"
-        counts = (run.plan.n_rows, len(run.failures()), manifest.n_bytes if manifest else 0)
-        rows.append((model, dataset, f"patches/{layer}", *counts, state))
+        run = BlockRun.planned(files, layout.patches(model, dataset, layer))
+        if run is not None:
+            n_bytes = run.manifest.n_bytes if run.manifest else 0
+            counts = (run.plan.n_rows, len(run.failures()), n_bytes)
+            rows.append((model, dataset, f"patches/{layer}", *counts, run.state))
     return rows
 
 

@@ -88,6 +88,13 @@ class BlockRun:
         """The run's manifest once it is finished."""
         return read_manifest(self.files, self.folder)
 
+    @property
+    def state(self) -> str:
+        """`finished`, or how many blocks are."""
+        if self.manifest is not None:
+            return "finished"
+        return f"{self.plan.n_blocks - len(self.missing())} of {self.plan.n_blocks} blocks"
+
     def missing(self) -> list[int]:
         """Return the blocks that have no record yet, in order."""
         done = set(self.files.names(f"{self.folder}/blocks"))
@@ -131,9 +138,7 @@ class BlockRun:
             stored[array.name] = self._commit_array(block, array, arrays[array.name], entries)
         for name, data in (tables or {}).items():
             key = _table_name(block, name)
-            if not self.files.create(f"{self.folder}/{key}", data):
-                data = self.files.read(f"{self.folder}/{key}")
-            entries[key] = FileEntry.of(data)
+            entries[key] = FileEntry.of(self.held_table(block, name, data))
         record = {
             "block": block,
             "rows": list(self.plan.rows(block)),

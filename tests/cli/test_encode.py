@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from cli import main
@@ -67,3 +68,29 @@ def test_what_comes_next_follows_what_was_asked():
 def test_other_sources_need_a_name(text):
     with pytest.raises(click.BadParameter, match="must be NAME=SOURCE"):
         _named_sources(text)
+
+
+@pytest.mark.parametrize(
+    ("option", "incomplete", "expected"),
+    [
+        ("--protocol", "", ["two-options", "letters-", "n-way-"]),
+        ("--protocol", "l", ["letters-"]),
+        ("--decoding", "", ["likelihood", "greedy"]),
+        ("--keep", "emb", ["embeddings,outcomes,logits", "embeddings,outcomes"]),
+        ("--corrupt", "fo", ["fog:", "fog_3d:"]),
+        ("--corrupt", "fog:", [f"fog:{severity}" for severity in ("1", "2", "3", "4", "5", "all")]),
+        ("--corrupt", "none:", []),
+        ("--reference-head", "", ["a@own", "b@own"]),
+        ("--reference-head", "b@", ["b@own"]),
+    ],
+)
+def test_tab_completes_what_options_take(store, option, incomplete, expected):
+    complete = ShellComplete(main, {}, "embedstore", "_EMBEDSTORE_COMPLETE")
+    words = ["encode", str(store.files.root), option]
+    assert [i.value for i in complete.get_completions(words, incomplete)] == expected
+
+
+def test_without_a_store_no_reference_is_offered(tmp_path):
+    complete = ShellComplete(main, {}, "embedstore", "_EMBEDSTORE_COMPLETE")
+    for words in (["encode"], ["encode", str(tmp_path / "none")]):
+        assert complete.get_completions([*words, "--reference-head"], "") == []

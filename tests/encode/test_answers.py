@@ -416,7 +416,11 @@ def test_other_questions_under_the_same_name_are_refused(answered, pictures, lla
     head = load_head(opened, "toy", "own")
     turned = Head(head.class_ids, -np.asarray(head.weights), head.bias, head.scale, head.normalize)
     save_head(opened, "toy", "turned", turned)
-    with pytest.raises(IdentityError, match=r"two-options' on pets with another reference head"):
+    with pytest.raises(
+        IdentityError,
+        match=r"two-options' on pets with another reference head.*"
+        r"embedstore rm \S+ --model llava --data pets --protocol two-options$",
+    ):
         ask(answered, pictures, llava, reference="toy@turned")
     other = save_random_llava(answered.parent / "other", "llava_next", seed=5)
     with pytest.raises(IdentityError, match="weights"):

@@ -25,6 +25,7 @@ from embedstore.errors import (
     UnknownNameError,
 )
 from embedstore.heads.stored import load_head
+from embedstore.importers.models import imported_model
 from embedstore.kernels.normalise import normalise
 from embedstore.kernels.outcomes import outcomes
 from embedstore.store.runs import BlockRun
@@ -187,6 +188,16 @@ def test_other_weights_are_refused_by_their_name(encoded, pictures, monkeypatch)
     with pytest.raises(IdentityError, match=r"'toy' is in the store with another weights"):
         run(encoded.files.root, pictures, data="again")
     assert encoded.datasets == ["pets"]
+
+
+def test_a_model_of_imported_results_is_not_taken_for_the_one_of_its_spec(
+    tmp_path, pictures, environment
+):
+    store = Store.open(tmp_path / "s", create=True)
+    imported_model(store, "toy", spec="python:toy_models:linear")
+    for precision in ("auto", "float32"):
+        with pytest.raises(IdentityError, match="'toy' is in the store with another "):
+            run(store.files.root, pictures, precision=precision, limit=4)
 
 
 def test_unknown_precision_and_device(tmp_path, pictures, environment):

@@ -23,7 +23,7 @@ from embedstore.datasets.corrupted.reader import (
     rendering,
 )
 from embedstore.datasets.readers import FolderReader, Reader
-from embedstore.datasets.sources import Listing, Source, open_source, own_class_list, source_kind
+from embedstore.datasets.sources import Listing, Source, open_source, source_kind, with_class_list
 from embedstore.errors import DatasetError, EmbedStoreError
 
 #: Column of a manifest that names the depth map beside each picture.
@@ -144,11 +144,7 @@ def with_corruptions(
 
 def _listed_for(name: str, source: Source) -> Listing:
     """List pictures for the data sets that are made of data set `name`."""
-    listing = source.listing()
-    classes = listing.classes
-    if classes and not classes.name:
-        classes = replace(classes, name=own_class_list(name))
-    return replace(listing, classes=classes, notices=())
+    return replace(with_class_list(source.listing(), name), notices=())
 
 
 def _changed(root: str, path: str | None) -> int:

@@ -22,7 +22,7 @@ import polars as pl
 from embedstore import schema
 from embedstore.datasets.pictures import decode
 from embedstore.encode.answers.questions import Asked, Questions
-from embedstore.encode.images import Batch, Pictures
+from embedstore.encode.images import Batch, Pictures, batches_of
 from embedstore.encode.patches import PatchRun
 from embedstore.encode.progress import Progress
 from embedstore.encode.writer import Writer
@@ -117,20 +117,13 @@ class AnswerPass:
         tokens = self.questions.max_tokens
         return self.model.answer(pictures, questions, layers=layers, max_tokens=tokens)
 
-    def _batches(self, blocks: Sequence[int]) -> Iterator[Batch]:
-        rows = self.plan.batch_rows
-        for block in blocks:
-            first, end = self.plan.rows(block)
-            for start in range(first, end, rows):
-                yield Batch(block, start, min(start + rows, end), last=start + rows >= end)
-
     def _prepared(
         self, pool: ThreadPoolExecutor, blocks: Sequence[int]
     ) -> Iterator[tuple[Batch, list[Any]]]:
         """Yield batches in order, the next ones under way."""
         waiting: deque[tuple[Batch, list[Future[Any]]]] = deque()
         try:
-            for batch in self._batches(blocks):
+            for batch in batches_of(self.plan, blocks):
                 rows = range(batch.start, batch.stop)
                 waiting.append((batch, [pool.submit(self.prepare, row) for row in rows]))
                 if len(waiting) > AHEAD:

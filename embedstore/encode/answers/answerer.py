@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from embedstore.datasets.sources import Listing
+from embedstore.encode.already import is_same_model
 from embedstore.encode.answers.answer_pass import AnswerPass, AskBlock
 from embedstore.encode.answers.asking import Asking, asking_about
 from embedstore.encode.answers.checks import check_answers
 from embedstore.encode.answers.outcomes import own_judgements, save_answer_outcomes, save_run
 from embedstore.encode.answers.questions import Asker, Questions
 from embedstore.encode.images import Pictures
-from embedstore.encode.loading import LoadedAnswering, load_answering, weights_files
+from embedstore.encode.loading import LoadedAnswering, load_answering
 from embedstore.encode.patches import (
     PatchRun,
     are_finished,
@@ -127,16 +128,11 @@ class Answerer:
                     f"{self.name} answered {self.questions.name!r} on {names[1]} with another "
                     f"{field}; give the model another name: --model NAME={self.spec}, or remove "
                     f"those: embedstore rm {self.store.files.root} --model {self.name} --data "
-                    f"{names[1]}"
+                    f"{names[1]} --protocol {self.questions.name}"
                 )
-        same = (
-            record.spec == self.spec
-            and self.options.precision in ("auto", record.identity.get("precision"))
-            and record.weights_files == weights_files(self.spec)
-        )
         fingerprint = dataset.record.fingerprint
         return (
-            same
+            is_same_model(record, self.spec, self.options)
             and self._has_outcomes(dataset)
             and are_finished(self.store, names, self.options.patches, fingerprint)
         )
@@ -204,12 +200,11 @@ class Answerer:
         self, dataset: Dataset, ask: AskBlock, run: BlockRun | None, patches: list[PatchRun]
     ) -> None:
         """Ask about the pictures of all missing blocks, or only look at them for patches."""
-        loaded, samples, source = self.loaded, dataset.samples, dataset.source
-        n_bytes = samples["n_bytes"].to_numpy()
+        loaded = self.loaded
         answer_pass = AnswerPass(
             run,
             patches,
-            Pictures(source.reader(), source.locators(samples), samples["path"], n_bytes),
+            Pictures.of(dataset),
             loaded.model,
             self.questions,
             ask,
@@ -222,7 +217,7 @@ class Answerer:
             return
         check_answers(answer_pass)
         n_rows = answer_pass.plan.n_rows
-        left = sum(stop - start for start, stop in map(answer_pass.plan.rows, missing))
+        left = answer_pass.plan.count(missing)
         what = self.questions.name if run is not None else "patches"
         stage = f"{self.name}: {dataset.record.name}, {what}"
         self.progress.begin(stage, n_rows, n_rows - left)

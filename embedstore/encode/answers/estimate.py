@@ -64,7 +64,7 @@ def estimate_answers(
         n_rows = min(len(listing.paths), request.options.limit or len(listing.paths))
         of = name, limited_name(dataset, n_rows, len(listing.paths))
         done = _n_answered(store, of, questions)
-        left = {n: n_rows - _n_done(store, layout.patches(*of, n)) for n in layers}
+        left = {n: n_rows - n_done(store, layout.patches(*of, n)) for n in layers}
         per_row = questions.protocol.n_orders * ANSWER_BYTES + OUTCOME_BYTES
         patch_bytes = sum(row_bytes([model.patch_shapes[n]]) * left[n] for n in layers)
         yield {
@@ -126,11 +126,10 @@ def _n_answered(store: Store | None, names: tuple[str, str], questions: Question
     manifest = answers_manifest(store.files, *names, questions.name)
     if manifest is not None:
         return int(manifest.facts["n_rows"]) // questions.protocol.n_orders
-    return _n_done(store, layout.answers(*names, questions.name))
+    return n_done(store, layout.answers(*names, questions.name))
 
 
-def _n_done(store: Store | None, folder: str) -> int:
+def n_done(store: Store | None, folder: str) -> int:
+    """Return the rows of finished blocks of the run in a folder; 0 where none is planned."""
     run = BlockRun.planned(store.files, folder) if store else None
-    if run is None:
-        return 0
-    return run.plan.n_rows - sum(b - a for a, b in map(run.plan.rows, run.missing()))
+    return 0 if run is None else run.plan.n_rows - run.plan.count(run.missing())

@@ -89,7 +89,7 @@ def _stored(
     images = read_manifest(store.files, layout.images(model, dataset))
     if images is not None and not head.native:
         embeddings = store.embeddings(model, dataset)
-        return lambda rows: head.logits(embeddings[rows].astype(np.float32)), images
+        return lambda rows: head.logits(embeddings[rows]), images
     limit = re.search(rf"{LIMITED}$", dataset)
     if limit and dataset not in datasets_of(store.files, model):
         raise ModelError(
