@@ -149,5 +149,7 @@ def _usable(row: dict[str, Any]) -> str:
 
 
 def _prompts(row: dict[str, Any]) -> str:
-    """Return the option that names the prompts of a model that takes any."""
+    """Return the option that names the prompts of a model that takes any, or a protocol."""
+    if row["spec"].startswith("llava:"):
+        return " --protocol n-way-4"
     return f" --prompts {row['prompts']}" if row["prompts"] == "openai-80" else ""

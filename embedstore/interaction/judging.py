@@ -28,6 +28,8 @@ _UNKNOWN = (
     "or import its logits"
 )
 
+_ONE_ORDER = "asked in one order, which cannot tell a bias of position from one of classes"
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
@@ -153,6 +155,8 @@ def judged(store: Store, said: Answered, run: OutcomeRun) -> Judged:
     notes = [unknown, said.decisions.note]
     if protocol not in (None, said.asked.protocol):
         notes.insert(0, f"protocols differ: {said.asked.protocol} and {protocol}")
+    if frame["n_orders"].max() == 1:
+        notes.append(_ONE_ORDER)
     note = "; ".join(note for note in notes if note) or None
     return Judged(frame, int(said.chosen.sum()) - frame.height, protocol, note)
 

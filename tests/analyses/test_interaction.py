@@ -86,6 +86,9 @@ def test_llava_beside_its_clip_gives_the_published_tables(real, where, counts, p
     assert row["difference_low"] < row["difference"] < row["difference_high"]
     of_orders = ("right_in_both_orders", "consistency", "position_p", "position_biased")
     assert [row[name] for name in of_orders] == [None] * 4
+    assert row["note"].endswith(
+        "one order, which cannot tell a bias of position from one of classes"
+    )
 
 
 def test_shape_bias_is_that_of_its_own_analysis(real):

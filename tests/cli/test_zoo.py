@@ -94,6 +94,8 @@ def test_show_is_a_card_with_a_line_to_run(call):
     assert "embedstore encode STORE --model open_clip:ViT-B-32/laion2b_s34b_b79k" in said
     assert said.rstrip().endswith("--prompts openai-80")
     assert "--prompts" not in call("zoo", "show", "timm:resnet50.a1_in1k").stdout
+    asked = call("zoo", "show", "llava:llava-hf/llava-1.5-7b-hf").stdout
+    assert asked.rstrip().endswith("--protocol n-way-4")
 
 
 def test_a_model_that_cannot_be_used_names_the_one_to_use(call):

@@ -132,8 +132,12 @@ def test_scores_are_those_of_plain_passes(models, pictures, plain, family, batch
     assert len({round(float(o[0][0]), 2) for o in plain[family]}) == len(pictures)
 
 
+#: Views of each of the four pictures, the whole among them.
+TILES = {"llava": [1, 1, 1, 1], "llava_next": [5, 4, 5, 4], "llava_onevision": [5, 4, 5, 4]}
+
+
 def test_the_tower_looks_once_at_each_tile(models, pictures):
-    for family, n_tiles in (("llava", [1, 1, 1, 1]), ("llava_next", [5, 4, 5, 4])):
+    for family, n_tiles in TILES.items():
         model, seen = models[family], []
         tower = model.module.model.vision_tower
         hook = tower.register_forward_pre_hook(lambda _m, given, seen=seen: seen.append(given[0]))
